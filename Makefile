@@ -1,0 +1,58 @@
+# The verbs of this repository. Each makes its own environment first: Python and make are enough.
+
+VENV  ?= .venv
+# The interpreter that makes the environment; without it, the first of these that is new enough.
+PYTHON  ?=
+PYTHONS := python3 python3.13 python3.12 python3.11 python3.14 python3.15 python
+
+RUN   := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help env check format test demo bench torture-sqlite
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+env: $(STAMP) ## make .venv and install the package with its tools (PYTHON=… chooses the interpreter)
+
+$(STAMP): pyproject.toml
+	@new_enough='import ensurepip, sys; sys.exit(sys.version_info < (3, 11))'; \
+	if ! $(RUN) -c "import pip; $$new_enough" 2>/dev/null; then \
+	    chosen=; \
+	    for candidate in $(or $(PYTHON),$(PYTHONS)); do \
+	        if $$candidate -c "$$new_enough" 2>/dev/null; then chosen=$$candidate; break; fi; \
+	    done; \
+	    if [ -z "$$chosen" ]; then \
+	        echo "No Python >= 3.11 with venv and pip found: install one, or name it: make env PYTHON=/path/to/python" >&2; \
+	        exit 1; \
+	    fi; \
+	    echo "Making $(VENV) with $$chosen"; \
+	    $$chosen -m venv --clear $(VENV); \
+	fi
+	@echo "Installing into $(VENV)"
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+check: env ## format, lint, types, import contracts and unit tests: about a minute
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/pyright --pythonpath $(RUN)
+	$(VENV)/bin/lint-imports --no-logo
+	$(RUN) -m pytest tests/unit tests/test_public_api.py
+
+format: env ## format the code and make the safe repairs of the linter
+	$(VENV)/bin/ruff check --fix-only --quiet .
+	$(VENV)/bin/ruff format .
+
+test: env ## every test, examples and documentation included (ARGS=… goes to pytest)
+	$(RUN) -m pytest tests $(ARGS)
+
+demo: env ## kill an order flow half-way, and watch another process finish it
+	@$(RUN) examples/demo.py
+
+bench: env ## measure, with the raw limit of the database beside each figure
+	@$(RUN) -m benchmarks
+
+torture-sqlite: env ## 1,000 random kill -9 on SQLite; fails on one broken promise
+	@$(RUN) -m tests.crash.torture --kills 1000

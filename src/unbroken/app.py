@@ -1,0 +1,279 @@
+"""`Unbroken`: the composition root, the only place that knows everything.
+
+Several apps may live in one process; nothing is global. The constructor does no I/O.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, ParamSpec, TypeVar, overload
+
+from unbroken.engine.engine import Engine
+from unbroken.engine.events import Event, Events
+from unbroken.engine.flow_type import FlowType
+from unbroken.engine.services import Services
+from unbroken.engine.settings import Settings
+from unbroken.flows.definition import AsyncClassFlow, Flow
+from unbroken.flows.handle import Flows, Options
+from unbroken.flows.registration import Factory, Registration, registration_of
+from unbroken.model.clock import Clock, SystemClock
+from unbroken.model.errors import AppNotRunning, ConfigurationError, RegistrationError
+from unbroken.model.randomness import Random, SystemRandom
+from unbroken.serialization.serializer import Codec, Serializer
+from unbroken.stores import open_store
+from unbroken.watch import LoopWatch
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+GRACE = timedelta(seconds=10)
+
+
+class Unbroken:
+    """An app: a store, the flows it knows, and, while it runs, an engine.
+
+    `url` names the store: `sqlite:///orders.db`, or `sqlite://` for one in memory. `execute=False`
+    makes a client that starts flows and sends messages but runs nothing. `suspend_after` is how long
+    a waiting flow stays in memory, `warm_limit` how many may; `concurrency` how many run at once.
+    `lease` is how long a silent process counts as alive; `retention` deletes flows that ended well
+    so long ago. Raises ConfigurationError for a URL or setting that cannot work.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        execute: bool = True,
+        suspend_after: timedelta = timedelta(seconds=10),
+        warm_limit: int = 20_000,
+        concurrency: int = 1_000,
+        lease: timedelta = timedelta(seconds=20),
+        poll_interval: timedelta = timedelta(seconds=5),
+        retention: timedelta | None = None,
+        payload_limit: int = 1_048_576,
+        poison_after: int = 5,
+        strict: bool = False,
+        codec: Codec | None = None,
+        threads: int = 32,
+        clock: Clock | None = None,
+        random: Random | None = None,
+    ) -> None:
+        _check_positive(
+            suspend_after=suspend_after >= timedelta(0),
+            warm_limit=warm_limit >= 0,
+            concurrency=concurrency >= 1,
+            lease=lease >= timedelta(milliseconds=100),
+            poll_interval=poll_interval > timedelta(0),
+            retention=retention is None or retention >= timedelta(0),
+            payload_limit=payload_limit >= 1024,
+            poison_after=poison_after >= 1,
+            threads=threads >= 1,
+        )
+        self._clock = clock or SystemClock()
+        self._random = random or SystemRandom()
+        self._settings = Settings(
+            execute=execute,
+            lease=lease.total_seconds(),
+            poll_interval=poll_interval.total_seconds(),
+            suspend_after=suspend_after.total_seconds(),
+            warm_limit=warm_limit,
+            concurrency=concurrency,
+            payload_limit=payload_limit,
+            poison_after=poison_after,
+            retention=None if retention is None else retention.total_seconds(),
+        )
+        self._store = open_store(url, clock=self._clock)
+        self._serializer = Serializer(limit=payload_limit, codec=codec, strict=strict)
+        self._events = Events()
+        self._threads = threads
+        self._registrations: dict[str, Registration] = {}
+        self._types: dict[str, FlowType] = {}
+        self._engine: Engine | None = None
+        self._pool: ThreadPoolExecutor | None = None
+        self._watch: LoopWatch | None = None
+        self._process = 0
+
+    # flows
+
+    @overload
+    def register(self, definition: Flow[P, R], /) -> Flows[P, R]: ...
+    @overload
+    def register(
+        self,
+        definition: type[AsyncClassFlow[P, R]],
+        factory: Factory[AsyncClassFlow[P, R]] | None = None,
+        /,
+    ) -> Flows[P, R]: ...
+    @overload
+    def register(self, definition: AsyncClassFlow[P, R], /) -> Flows[P, R]: ...
+    def register(self, definition: Any, factory: Any = None, /) -> Flows[Any, Any]:
+        """Make a flow known and give its typed handle; the same flow twice gives the same handle.
+
+        A class may come with a factory, called for each incarnation, that gives an instance or an
+        async context manager of one. An instance serves every incarnation. Raises RegistrationError
+        for what is no flow or comes after the start, DuplicateFlow for two flows of one name.
+        """
+        registration = registration_of(definition, factory, self._serializer)
+        known = [
+            self._registrations[name]
+            for name in (registration.type.name, *registration.type.aliases)
+            if name in self._registrations
+        ]
+        for other in known:
+            other.check_same(registration)
+        if known:
+            return Flows(known[0].type, self._running, Options())
+        if self._engine is not None:
+            raise RegistrationError(
+                f"the flow {registration.type.name!r} is registered after the start, when other "
+                "flows may already wait for it: register first, or restart the app"
+            )
+        for name in (registration.type.name, *registration.type.aliases):
+            self._registrations[name] = registration
+            self._types[name] = registration.type
+        return Flows(registration.type, self._running, Options())
+
+    # life
+
+    async def start(self) -> None:
+        """Connect, bring the schema up to date, and begin to work.
+
+        Raises the StoreError family if the store cannot be used, AppNotRunning if it runs already.
+        """
+        if self._engine is not None:
+            raise AppNotRunning("the app is running already: one start for each stop")
+        self._process = os.getpid()
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="unbroken-effect")
+        services = Services(
+            store=self._store,
+            clock=self._clock,
+            random=self._random,
+            settings=self._settings,
+            serializer=self._serializer,
+            events=self._events,
+            run_in_thread=self._run_in_thread,
+            types=self._types,
+        )
+        engine = Engine(services)
+        self._engine = engine
+        try:
+            await self._store.open()
+            await engine.start()
+        except BaseException:
+            self._engine = None
+            self._pool.shutdown(wait=False)
+            await self._store.close()
+            raise
+        self._watch = LoopWatch(asyncio.get_running_loop(), self._events.emit)
+        self._watch.start()
+
+    async def stop(self, grace: timedelta = GRACE) -> None:
+        """Hand every flow over and leave. After it no flow code runs and nothing is written.
+
+        Effects that run have `grace` to end; what is cut then runs again elsewhere (at most once
+        effects do not). A stopped app does nothing; it may be started again.
+        """
+        engine = self._engine
+        if engine is None:
+            return
+        self._check_process()
+        if self._watch is not None:
+            self._watch.stop()
+        try:
+            await engine.stop(grace.total_seconds())
+        finally:
+            self._engine = None
+            if self._pool is not None:
+                self._pool.shutdown(wait=False, cancel_futures=True)
+            await self._store.close()
+
+    async def serve(self, grace: timedelta = GRACE) -> None:
+        """Run until SIGINT or SIGTERM; a second signal ends the grace at once."""
+        loop = asyncio.get_running_loop()
+        asked = asyncio.Event()
+        again = asyncio.Event()
+
+        def on_signal() -> None:
+            (again if asked.is_set() else asked).set()
+
+        signals = (signal.SIGINT, signal.SIGTERM)
+        for one in signals:
+            loop.add_signal_handler(one, on_signal)
+        try:
+            await self.start()
+            await asked.wait()
+            await self._stop_unless_hurried(again, grace)
+        finally:
+            for one in signals:
+                loop.remove_signal_handler(one)
+
+    async def _stop_unless_hurried(self, again: asyncio.Event, grace: timedelta) -> None:
+        stopping = asyncio.create_task(self.stop(grace))
+        hurry = asyncio.create_task(again.wait())
+        await asyncio.wait((stopping, hurry), return_when=asyncio.FIRST_COMPLETED)
+        if not stopping.done() and self._engine is not None:
+            self._engine.hurry()
+        hurry.cancel()
+        await stopping
+
+    async def __aenter__(self) -> Unbroken:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    # telling
+
+    @property
+    def durability(self) -> str:
+        """What a committed write survives, in words."""
+        return self._store.durability
+
+    def subscribe(self, listener: Callable[[Event], None]) -> None:
+        """Call `listener` with each event of the engine: ids and counts, never payloads."""
+        self._events.subscribe(listener)
+
+    # inside
+
+    def _running(self) -> Engine:
+        if self._engine is None:
+            raise AppNotRunning("the app is not running: use `async with app` or await app.start()")
+        self._check_process()
+        return self._engine
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._process:
+            raise AppNotRunning(
+                "the app was started before this process was forked, and its connections belong to "
+                "the other one: start it after the fork (gunicorn: in post_fork)"
+            )
+
+    async def _run_in_thread(self, call: Callable[[], object]) -> object:
+        pool = self._pool
+        if pool is None:
+            raise AppNotRunning("the app was stopped")
+        waiting: Awaitable[object] = asyncio.get_running_loop().run_in_executor(pool, call)
+        return await waiting
+
+    def __repr__(self) -> str:
+        state = "running" if self._engine is not None else "stopped"
+        return f"<Unbroken {state}, {len(self._registrations)} flow type(s)>"
+
+
+def _check_positive(**is_valid: bool) -> None:
+    for setting, valid in is_valid.items():
+        if not valid:
+            raise ConfigurationError(f"Unbroken({setting}=…): the value is out of its range")

@@ -1,0 +1,112 @@
+"""Runs the body of an effect: in a context of its own, in place or in a thread, for a limited time.
+
+What a body sets in context variables is dropped, because a replay does not run it: live and replay
+must not differ.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from contextvars import Context, copy_context
+from functools import partial
+from types import TracebackType
+from typing import Any
+
+from unbroken.engine.effect_spec import EffectSpec
+from unbroken.engine.scope import SCOPE, Scope
+from unbroken.model.clock import Alarm, Clock
+from unbroken.model.errors import GeneratorRefused
+
+Call = Callable[[], object]
+
+
+async def run_body(scope: Scope, key: str, spec: EffectSpec, call: Call) -> object:
+    """Run a body beneath `key` and give its value; raises what it raises, or TimeoutError."""
+    if spec.timeout is None:
+        return await _run(scope, key, spec, call)
+    async with TimeLimit(scope.incarnation.services.clock, spec.timeout):
+        return await _run(scope, key, spec, call)
+
+
+async def _run(scope: Scope, key: str, spec: EffectSpec, call: Call) -> object:
+    incarnation = scope.incarnation
+    context = copy_context()
+    context.run(SCOPE.set, Scope(incarnation, f"{key}/", asyncio.current_task(), body_of=key))
+    if spec.in_thread:
+        result = await incarnation.services.run_in_thread(partial(context.run, call))
+    else:
+        result = context.run(call)
+    if isinstance(result, Coroutine):
+        return await InContext(context, result)
+    if inspect.isawaitable(result):
+        return await InContext(context, _await(result))
+    if isinstance(result, Generator) or inspect.isasyncgen(result):
+        raise GeneratorRefused(f"the effect {key!r} returned a generator: return a list")
+    return result
+
+
+async def _await(awaitable: Awaitable[object]) -> object:
+    return await awaitable
+
+
+class InContext:
+    """Drives a coroutine inside a context, in the awaiting task."""
+
+    __slots__ = ("_context", "_coroutine")
+
+    def __init__(self, context: Context, coroutine: Coroutine[Any, Any, object]) -> None:
+        self._context = context
+        self._coroutine = coroutine
+
+    def __await__(self) -> Generator[Any, Any, object]:
+        run, coroutine = self._context.run, self._coroutine
+        step: Callable[[], Any] = partial(coroutine.send, None)
+        while True:
+            try:
+                yielded = run(step)
+            except StopIteration as stop:
+                return stop.value
+            try:
+                value = yield yielded
+            except GeneratorExit:
+                run(coroutine.close)
+                raise
+            except BaseException as error:
+                step = partial(coroutine.throw, error)
+            else:
+                step = partial(coroutine.send, value)
+
+
+class TimeLimit:
+    """Cancels the task after a time on the engine's clock, and turns that into TimeoutError."""
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        self._clock = clock
+        self._seconds = seconds
+        self._expired = False
+        self._task: asyncio.Task[object] | None = None
+        self._alarm: Alarm | None = None
+
+    async def __aenter__(self) -> None:
+        self._task = asyncio.current_task()
+        self._alarm = self._clock.call_at(self._clock.monotonic() + self._seconds, self._expire)
+
+    def _expire(self) -> None:
+        if self._task is not None:
+            self._expired = True
+            self._task.cancel()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        if self._expired and self._task is not None:
+            others = self._task.uncancel()
+            if kind is asyncio.CancelledError and not others:
+                raise TimeoutError(f"the effect took longer than {self._seconds:g} s") from error

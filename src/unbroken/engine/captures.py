@@ -1,0 +1,209 @@
+"""The law of one effect: a completed one never runs again; an at-most-once body begins once.
+
+At least once: run, record, go on. A crash in between runs the body again.
+At most once: the marker `key.begun` is committed before the body begins and never shares a batch with
+the result (R5). Begun and not ended is `EffectInterrupted`, the same on every replay.
+Retries: each failed attempt leaves `key.1`, `key.2`, … with the instant before which the next one
+must not begin; all of them go when the effect ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+from unbroken.engine.bodies import Call, run_body
+from unbroken.engine.effect_spec import EffectSpec
+from unbroken.engine.incarnation import Incarnation
+from unbroken.engine.outcomes import Lost
+from unbroken.engine.scope import Scope
+from unbroken.engine.waits import FOREVER, until_cut_again, until_instant
+from unbroken.model.clock import MICROSECOND
+from unbroken.model.errors import (
+    DeserializationError,
+    EffectInterrupted,
+    ReplayMismatch,
+    SerializationError,
+)
+from unbroken.model.records import Effect, Kind
+from unbroken.serialization.serializer import Payload
+
+
+async def perform(
+    scope: Scope,
+    key: str,
+    spec: EffectSpec,
+    call: Call,
+    arguments: tuple[tuple[object, ...], dict[str, object]],
+) -> object:
+    """Give the recorded result of an effect, or run it and record it."""
+    incarnation = scope.incarnation
+    incarnation.taken.pop(key, None)
+    incarnation.check_open()
+    key = _known_as(incarnation, scope, key, spec)
+    if incarnation.was_cut(key):
+        await until_cut_again(scope, key)
+    effect = incarnation.recorded(key, Kind.CAPTURE)
+    args, kwargs = arguments
+    digest = incarnation.services.serializer.digest(args, kwargs) if args or kwargs else 0
+    if effect is not None:
+        _check_arguments(scope, key, effect.digest, digest)
+        return _replayed(incarnation, effect, spec)
+    try:
+        return await _run(scope, key, spec, call, digest)
+    except asyncio.CancelledError:
+        await _cut_if_cancelled(incarnation, key)
+        raise
+
+
+async def _run(
+    scope: Scope, key: str, spec: EffectSpec, call: Call, digest: int | None
+) -> object:
+    incarnation = scope.incarnation
+    begun = f"{key}.begun"
+    if spec.at_most_once:
+        if begun in incarnation.effects:
+            raise EffectInterrupted(key)
+        await incarnation.record(
+            Effect(begun, Kind.BEGUN, "null", digest=digest, incarnation=incarnation.number)
+        )
+    attempt = await _resume_attempts(scope, key, spec)
+    while True:
+        await _check_lease(incarnation)
+        try:
+            value = await run_body(scope, key, spec, call)
+            return await _keep_value(incarnation, key, spec, value, digest)
+        except Exception as error:
+            # A body that swallowed the signal, or failed because of it, has no say any more.
+            incarnation.check_open()
+            if not await _try_again_later(scope, key, spec, error, attempt):
+                await _keep_error(incarnation, key, error, digest)
+        attempt += 1
+
+
+async def _keep_value(
+    incarnation: Incarnation, key: str, spec: EffectSpec, value: object, digest: int | None
+) -> object:
+    """Record a value and give it as the store will give it back."""
+    payload, kept = incarnation.services.serializer.round_trip(value, spec.returns, key=key)
+    effect = Effect(
+        key, Kind.CAPTURE, payload.body, payload.type, False, digest, incarnation.number
+    )
+    clears = key in incarnation.marked
+    if spec.flush:
+        await incarnation.record(effect, clears=clears)
+    else:
+        incarnation.keep(effect, clears=clears)
+    return kept
+
+
+async def _keep_error(
+    incarnation: Incarnation, key: str, error: Exception, digest: int | None
+) -> None:
+    """Record an error and raise it as every replay will."""
+    serializer = incarnation.services.serializer
+    text = serializer.encode_exception(error)
+    effect = Effect(key, Kind.CAPTURE, text, None, True, digest, incarnation.number)
+    await incarnation.record(effect, clears=key in incarnation.marked)
+    raise serializer.rebuild_exception(text) from error
+
+
+def _replayed(incarnation: Incarnation, effect: Effect, spec: EffectSpec) -> object:
+    serializer = incarnation.services.serializer
+    if effect.failed:
+        raise serializer.rebuild_exception(effect.body)
+    try:
+        return serializer.decode(Payload(effect.type, effect.body), spec.returns)
+    except DeserializationError as error:
+        raise incarnation.park(error) from None
+
+
+def _known_as(incarnation: Incarnation, scope: Scope, key: str, spec: EffectSpec) -> str:
+    """Give the key under which the journal knows this effect: a former name, maybe."""
+    if not spec.aliases or key in incarnation.effects:
+        return key
+    suffix = key[len(scope.prefix) + len(spec.name) :]
+    for alias in spec.aliases:
+        former = f"{scope.prefix}{alias}{suffix}"
+        if former in incarnation.effects or former in incarnation.marked:
+            return former
+    return key
+
+
+def _check_arguments(scope: Scope, key: str, recorded: int | None, given: int | None) -> None:
+    """Refuse a result that belongs to other arguments (H21).
+
+    A name used once only reports: the recorded result wins, that is durable execution.
+    """
+    name, _, use = key[len(scope.prefix) :].partition("#")
+    differs = None not in (recorded, given) and recorded != given
+    shifted = scope.shifted.get(name) if scope.shifted else None
+    if use and shifted:
+        raise scope.incarnation.park(ReplayMismatch(shifted[0], *_sides(shifted)))
+    if not differs:
+        return
+    sides = (f"arguments with digest {given}", f"arguments with digest {recorded}")
+    if use or f"{scope.prefix}{name}#2" in scope.incarnation.effects:
+        raise scope.incarnation.park(ReplayMismatch(key, *sides))
+    if scope.shifted is None:
+        scope.shifted = {}
+    scope.shifted[name] = (key, sides[0])
+    scope.incarnation.emit(
+        "effect.arguments_changed", f"{key!r}: {sides[0]}, recorded were {sides[1]}"
+    )
+
+
+def _sides(shifted: tuple[str, str]) -> tuple[str, str]:
+    return shifted[1], "the result of other arguments"
+
+
+async def _resume_attempts(scope: Scope, key: str, spec: EffectSpec) -> int:
+    """Wait until the next attempt may begin; give its number."""
+    attempt = 1
+    if spec.retry is None:
+        return attempt
+    effects = scope.incarnation.effects
+    while (mark := effects.get(f"{key}.{attempt}")) is not None:
+        attempt += 1
+        if f"{key}.{attempt}" not in effects:
+            await until_instant(scope, key, int(mark.body), None)
+    return attempt
+
+
+async def _try_again_later(
+    scope: Scope, key: str, spec: EffectSpec, error: Exception, attempt: int
+) -> bool:
+    """Record a failed attempt and wait for the next; False if there is none."""
+    if spec.retry is None or isinstance(error, SerializationError):
+        return False
+    services = scope.incarnation.services
+    delay = spec.retry.next_delay(error, attempt, services.random.fraction())
+    if delay is None:
+        return False
+    instant = services.replica.now() + delay // MICROSECOND
+    number = scope.incarnation.number
+    await scope.incarnation.record(
+        Effect(f"{key}.{attempt}", Kind.ATTEMPT, str(instant), incarnation=number)
+    )
+    await until_instant(scope, key, instant, _stay(delay, spec.retry.suspend_above))
+    return True
+
+
+def _stay(delay: timedelta, suspend_above: timedelta) -> float:
+    return 0.0 if delay > suspend_above else FOREVER
+
+
+async def _check_lease(incarnation: Incarnation) -> None:
+    """Begin no body while others may believe this replica dead (R5)."""
+    incarnation.check_open()
+    replica = incarnation.services.replica
+    if replica.lease_is_over() and not await replica.renew():
+        incarnation.seal(Lost())
+    incarnation.check_open()
+
+
+async def _cut_if_cancelled(incarnation: Incarnation, key: str) -> None:
+    """Tell a cancel from outside of the body from one that the body made up."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling() and not incarnation.is_sealed:
+        await incarnation.cut(key)

@@ -1,0 +1,133 @@
+"""What is known of an effect before it is called: how to name, run and keep it.
+
+The name of a callable: a function's own name (a method's without its class, so that stubs and renamed
+classes keep their keys), a partial's function, the class of a callable object. A lambda has none.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import partial
+from types import BuiltinFunctionType, FunctionType, MethodType
+from typing import Any, TypeVar, get_type_hints
+
+import msgspec
+
+from unbroken.model.errors import GeneratorRefused, NameRequired
+from unbroken.model.ids import check_name
+from unbroken.model.retry import Retry
+from unbroken.serialization.serializer import Serializer
+
+QUICK_MODULES = frozenset(("uuid", "random", "secrets", "datetime", "_random", "_datetime"))
+LAMBDA = "<lambda>"
+
+
+class EffectSpec(msgspec.Struct, frozen=True):
+    """How to name, run and keep one effect. `timeout` is in seconds."""
+
+    name: str
+    explicit: bool = False
+    aliases: tuple[str, ...] = ()
+    at_most_once: bool = False
+    retry: Retry | None = None
+    timeout: float | None = None
+    flush: bool = True
+    in_thread: bool = False
+    returns: object = Any
+
+
+class EffectSpecs:
+    """Looks at each callable once. One for each engine."""
+
+    def __init__(self, serializer: Serializer) -> None:
+        self._serializer = serializer
+        self._known: dict[object, EffectSpec] = {}
+
+    def of(self, work: Callable[..., object]) -> EffectSpec:
+        """Describe a callable; its name is empty if it is a lambda.
+
+        Raises GeneratorRefused for a generator function, before its body runs.
+        """
+        key = _identity(work)
+        spec = self._known.get(key)
+        if spec is None:
+            spec = self._known[key] = self._look_at(work)
+        return spec
+
+    def _look_at(self, work: Callable[..., object]) -> EffectSpec:
+        function = _function_of(work)
+        name = _name_of(function)
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise GeneratorRefused(
+                f"{name!r} is a generator function, and a generator cannot be recorded: "
+                "return a list, or use for_each"
+            )
+        returns = _returns_of(function)
+        self._serializer.know(returns)
+        if name != LAMBDA:
+            check_name(name, "name of an effect")
+        return EffectSpec(
+            "" if name == LAMBDA else name, in_thread=_may_block(function), returns=returns
+        )
+
+
+def _identity(work: Callable[..., object]) -> object:
+    """Give what stays the same over the many function objects of one definition."""
+    if isinstance(work, MethodType):
+        work = work.__func__
+    if isinstance(work, FunctionType):
+        return work.__code__
+    if isinstance(work, partial):
+        return _identity(work.func)
+    return work if isinstance(work, (type, BuiltinFunctionType)) else type(work)
+
+
+def _function_of(work: Any) -> Callable[..., object]:
+    while isinstance(work, partial):
+        work = work.func
+    if isinstance(work, MethodType):
+        return work.__func__
+    return work
+
+
+def _name_of(function: Any) -> str:
+    return getattr(function, "__name__", None) or type(function).__name__
+
+
+def _called(function: Any) -> Any:
+    """Give what runs when a callable object is called."""
+    if isinstance(function, (FunctionType, BuiltinFunctionType, type)):
+        return function
+    return getattr(type(function), "__call__", function)
+
+
+def _returns_of(function: Any) -> object:
+    if isinstance(function, type):
+        return function
+    try:
+        returns = get_type_hints(_called(function)).get("return", Any)
+    except (NameError, TypeError, AttributeError):
+        return Any
+    return Any if _has_type_variable(returns) else returns
+
+
+def _has_type_variable(annotation: object) -> bool:
+    return isinstance(annotation, TypeVar) or bool(getattr(annotation, "__parameters__", ()))
+
+
+def _may_block(function: Any) -> bool:
+    """Whether a body belongs into a thread: it is not a coroutine and not known to be quick."""
+    if isinstance(function, type) or inspect.iscoroutinefunction(_called(function)):
+        return False
+    return getattr(function, "__module__", None) not in QUICK_MODULES
+
+
+def need_name(spec: EffectSpec) -> str:
+    """Give the effect's name, or raise NameRequired for a lambda."""
+    if not spec.name:
+        raise NameRequired(
+            "a lambda has no name, and its position must not be its identity: "
+            'write capture("a name", lambda: …)'
+        )
+    return spec.name

@@ -1,0 +1,249 @@
+"""One engine: the parts, how they start and stop, and what a lost identity means.
+
+When this replica is declared dead (*fenced*), every incarnation is sealed and every queued write of a
+flow dropped; the process goes on under a fresh id. Requests from outside survive that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+from unbroken.engine.committer import Committer
+from unbroken.engine.completions import Completions, Ended
+from unbroken.engine.events import Event
+from unbroken.engine.executor import Executor
+from unbroken.engine.outcomes import Released
+from unbroken.engine.poller import Poller
+from unbroken.engine.reaper import Reaper
+from unbroken.engine.replica import Backoff
+from unbroken.engine.services import Services
+from unbroken.engine.warmth import WarmBudget
+from unbroken.model.errors import AppNotRunning, BatchRefused, StoreError
+from unbroken.model.records import Claimed, Delivery, FlowRef, Message, Outcome, Status
+from unbroken.stores.batch import Append, Appended, NewMessage, Start, Started
+
+
+class Engine:
+    """Runs flows of the given types from the given store."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self.completions = Completions()
+        self.executor = Executor(services, self.completions)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._is_fencing = False
+        self._is_stopping = False
+
+    # life
+
+    async def start(self) -> None:
+        """Take an identity and begin to work."""
+        services = self.services
+        services.warmth = WarmBudget(services.clock, services.settings, self.executor.unwind)
+        services.committer = Committer(
+            services, on_fenced=self._fenced, on_landed=self._adopt_owned
+        )
+        await services.replica.register(self._lost)
+        self.poller = Poller(services, self.executor, self.completions, list(services.types))
+        services.look_for_work = self.poller.look
+        self.executor.on_due = self.poller.expect
+        self.executor.on_room = self._room_again
+        self.executor.on_told = self._deliver_told
+        services.clock.attach(services.rest)
+        self._run(services.committer.run())
+        self._run(self.poller.run())
+        self._run(services.store.bus().listen(self.poller.look))
+        if services.settings.execute:
+            self._run(Reaper(services, self._found_dead).run())
+            self._run(self._audit())
+            if services.settings.retention is not None:
+                self._run(self._forget_ended(services.settings.retention))
+
+    def _run(self, part: Coroutine[Any, Any, None]) -> None:
+        self._tasks.append(asyncio.create_task(part))
+
+    async def stop(self, grace: float) -> None:
+        """Hand every flow over and leave; after it nothing runs and nothing is written."""
+        self._is_stopping = True
+        self.poller.is_claiming = False
+        self.executor.stop()
+        alarm = self.services.clock.call_at(
+            self.services.clock.monotonic() + grace,
+            lambda: self.executor.stop_now(Released()),
+        )
+        try:
+            await self.executor.empty()
+        finally:
+            alarm.cancel()
+        await self.services.committer.drain()
+        self.services.replica.stop_beating()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.wait(self._tasks)
+        await self.services.committer.deregister()
+        self.services.clock.detach(self.services.rest)
+        self.completions.fail_all(AppNotRunning("the app was stopped before the flow ended"))
+
+    def hurry(self) -> None:
+        """End the grace of a stop at once."""
+        self.executor.stop_now(Released())
+
+    def _room_again(self) -> None:
+        if self.poller.waits_for_room:
+            self.poller.look()
+
+    # a lost identity
+
+    def _lost(self) -> None:
+        """The beat found no row: let the committer find it too, with its next batch."""
+        if not self._is_stopping:
+            asyncio.ensure_future(self.services.committer.probe())
+
+    async def _fenced(self) -> None:
+        """Called by the committer, whose queue stands still meanwhile."""
+        services = self.services
+        text = "this replica was declared dead; its flows are given up and it takes a fresh id"
+        services.events.emit(Event("replica.fenced", text, level=logging.WARNING))
+        services.replica.stop_beating()
+        self.executor.give_up_all()
+        services.committer.purge()
+        await services.replica.register(self._lost)
+        self.poller.look()
+
+    async def _adopt_owned(self) -> None:
+        """Run what this replica owns and does not know of: an answer was lost (R3, H5)."""
+        services = self.services
+        backoff = Backoff(services.clock, services.random, services.settings.max_backoff)
+        while True:
+            try:
+                owned = await services.store.owned(services.replica.id)
+                unknown = [number for number in owned if number not in self.executor.residents]
+                found = await services.store.load(services.replica.id, unknown) if unknown else ()
+                break
+            except StoreError as error:
+                services.replica.report_unavailable(error)
+                await backoff.pause()
+        for claimed in found:
+            self.executor.run(claimed)
+        for number in list(self.executor.residents):
+            await self.poller.read_inbox(number)
+
+    async def _audit(self) -> None:
+        """Once per lease, look for owned flows that nobody here runs."""
+        while True:
+            await self.services.clock.sleep(self.services.settings.lease)
+            await self.services.committer.audit()
+
+    def _found_dead(self, dead: tuple[str, ...]) -> None:
+        self.poller.dead.update(dead)
+        self.poller.look()
+
+    # requests from outside
+
+    async def start_flows(self, starts: Sequence[Start]) -> list[Started]:
+        """Create flows, or find those that exist; many share a transaction."""
+        committer = self._committer()
+        futures = [committer.submit(start, inside=False) for start in starts]
+        answers: list[Started] = []
+        for future in futures:
+            answer = await asyncio.shield(future)
+            started = answer[0] if answer else None
+            if not isinstance(started, Started):
+                raise AppNotRunning("the app was stopped before the flow was stored")
+            answers.append(started)
+        return answers
+
+    async def start_flow(self, start: Start) -> Started:
+        """Create a flow, or find it; one that is owned begins to run here."""
+        (started,) = await self.start_flows([start])
+        if started.created and start.owned:
+            self.executor.run(Claimed(started.flow, 1, start.param, 0))
+        elif started.created and start.due_at is not None:
+            self.poller.expect(start.due_at)
+        return started
+
+    def may_run_here(self) -> bool:
+        """Whether a new flow may begin in this process at once."""
+        return (
+            self.services.settings.execute
+            and not self._is_stopping
+            and len(self.executor.residents) < self.services.settings.concurrency
+        )
+
+    async def append(self, type: str, id: str, messages: Sequence[NewMessage]) -> list[Delivery]:
+        """Put messages into a flow's inbox and wake it if it runs here."""
+        append = Append(type, id, tuple(messages))
+        future = self._committer().submit(append, inside=False)
+        answer = await asyncio.shield(future)
+        appended = answer[0] if answer else None
+        if not isinstance(appended, Appended):
+            raise AppNotRunning("the app was stopped before the message was stored")
+        await self._deliver(appended, messages)
+        return list(appended.deliveries)
+
+    async def _deliver(self, appended: Appended, messages: Sequence[NewMessage]) -> None:
+        """Hand accepted messages to a flow that runs here, or see that it is claimed."""
+        if appended.flow is None or not appended.positions:
+            return
+        incarnation = self.executor.residents.get(appended.flow.number)
+        if appended.owner is None:
+            self.poller.look()
+        if incarnation is None or appended.owner != self.services.replica.id:
+            return
+        accepted = [
+            message
+            for message, delivery in zip(messages, appended.deliveries, strict=True)
+            if delivery is Delivery.ACCEPTED
+        ]
+        for message, position in zip(accepted, appended.positions, strict=True):
+            if not incarnation.inbox.follows(position):
+                await self.poller.read_inbox(appended.flow.number)
+                return
+            now = self.services.replica.now()
+            incarnation.deliver(
+                Message(position, message.key, message.type, message.body, now)
+            )
+            incarnation.inbox.counter = position
+
+    async def _deliver_told(self, told: Appended, message: NewMessage) -> None:
+        await self._deliver(told, [message])
+
+    async def outcome(self, flow: FlowRef) -> Ended:
+        """Wait until a flow has ended, wherever it runs."""
+        future = self.completions.wait_for(flow.number)
+        try:
+            if flow.number not in self.executor.residents:
+                found = await self.services.store.find(flow.type, flow.id)
+                if found is not None and found.status != Status.LIVE:
+                    return Ended(found)
+                self.poller.look()
+            return await future
+        finally:
+            self.completions.forget(flow.number, future)
+
+    async def find(self, type: str, id: str) -> Outcome | None:
+        """Read how a flow stands."""
+        return await self.services.store.find(type, id)
+
+    def _committer(self) -> Committer:
+        if self._is_stopping:
+            raise AppNotRunning("the app is stopping: it takes no more requests")
+        return self.services.committer
+
+    # housekeeping
+
+    async def _forget_ended(self, retention: float) -> None:
+        """Delete flows that ended well long ago, a page at a time."""
+        services = self.services
+        while True:
+            before = services.replica.now() - int(retention * 1_000_000)
+            try:
+                deleted = await services.store.delete_ended(before, 1000)
+            except (StoreError, BatchRefused) as error:
+                services.replica.report_unavailable(error)
+                deleted = 0
+            if deleted < 1000:
+                await services.clock.sleep(min(retention, 3600.0))

@@ -1,0 +1,336 @@
+"""One run of a flow from its first line: its journal, its waits, and its seal.
+
+The journal is what is recorded so far. *Sealing* ends the incarnation: from then on every use of the
+engine raises `Suspended`, nothing is written, and whatever the user's code still returns or raises
+is ignored. An incarnation is *blocked* when all its branches wait; then it may leave memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+
+from unbroken.engine.events import Event
+from unbroken.engine.inbox import Inbox
+from unbroken.engine.outcomes import Ending, Lost, Parked, Released, Suspended
+from unbroken.engine.scope import Scope
+from unbroken.engine.services import Services
+from unbroken.model import signals
+from unbroken.model.clock import Alarm
+from unbroken.model.errors import BatchRefused, ReplayMismatch
+from unbroken.model.records import Claimed, Effect, FlowRef, Kind, Message, Parent
+from unbroken.stores.batch import Record
+
+PATIENCE_WITH_LATE_CALLS = 100
+
+
+class Wait:
+    """One branch's wait: what wakes it, and how long it may be held in memory."""
+
+    __slots__ = ("alarm", "counted", "deadline", "future", "names", "stay")
+
+    def __init__(
+        self,
+        future: asyncio.Future[None],
+        *,
+        deadline: int | None = None,
+        stay: float | None = None,
+        names: frozenset[str] | None = frozenset(),
+        counted: bool = True,
+    ) -> None:
+        self.future = future
+        self.deadline = deadline
+        self.stay = stay
+        self.names = names
+        self.counted = counted
+        self.alarm: Alarm | None = None
+
+
+class Incarnation:
+    """The state of one run of one flow in this process."""
+
+    __slots__ = (
+        "_active",
+        "_cuts",
+        "_late_calls",
+        "_unflushed",
+        "_waits",
+        "crashes",
+        "effects",
+        "ending",
+        "flow",
+        "foreign",
+        "inbox",
+        "is_finishing",
+        "is_stopping",
+        "marked",
+        "number",
+        "param",
+        "parents",
+        "replaying",
+        "services",
+        "taken",
+        "task",
+    )
+
+    def __init__(self, claimed: Claimed, services: Services) -> None:
+        self.flow: FlowRef = claimed.flow
+        self.number = claimed.incarnation
+        self.param = claimed.param
+        self.crashes = claimed.crashes
+        self.parents: tuple[Parent, ...] = claimed.parents
+        self.effects: dict[str, Effect] = {}
+        self.marked: set[str] = set()
+        for effect in claimed.effects:
+            self.remember(effect)
+        self.inbox = Inbox(claimed.messages, claimed.inbox)
+        self.services = services
+        self.replaying = bool(claimed.effects)
+        self.ending: Ending | None = None
+        self.is_stopping = False
+        self.is_finishing = False
+        self.task: asyncio.Task[None] | None = None
+        self.taken: dict[str, None] = {}
+        self.foreign: set[asyncio.Task[object]] | None = None
+        self._active = 1
+        self._late_calls = 0
+        self._waits: list[Wait] | None = None
+        self._unflushed: list[Record] | None = None
+        self._cuts = any(effect.kind == Kind.CUT for effect in claimed.effects)
+
+    # the seal
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether the incarnation is over."""
+        return self.ending is not None
+
+    def seal(self, ending: Ending) -> None:
+        """End the incarnation: wake every wait with the signal that takes the user's code down."""
+        if self.ending is not None:
+            return
+        self.ending = ending
+        for wait in self._waits or ():
+            if not wait.future.done():
+                self._resume(wait)
+                wait.future.set_exception(signals.Suspended())
+
+    def check_open(self) -> None:
+        """Raise the signal if the incarnation is over, or ends here because the process stops."""
+        if self.is_stopping:
+            self.seal(Released())
+        if self.ending is not None:
+            self._late_calls += 1
+            raise signals.Suspended
+
+    @property
+    def ignores_the_signal(self) -> bool:
+        """Whether the user's code keeps calling although it was told to go."""
+        return self._late_calls > PATIENCE_WITH_LATE_CALLS
+
+    def park(self, error: Exception) -> signals.Suspended:
+        """Seal because code and journal do not fit; raise what is returned."""
+        self.seal(Parked(self.services.serializer.encode_exception(error)))
+        return signals.Suspended()
+
+    # the journal
+
+    def remember(self, effect: Effect) -> None:
+        """Hold an effect; `marked` are the keys beneath which something is recorded."""
+        key = effect.key
+        self.effects[key] = effect
+        if "." in key or "/" in key:
+            ends = [at for at, mark in enumerate(key) if mark in "./"]
+            self.marked.update(key[:end] for end in ends)
+
+    def recorded(self, key: str, kind: Kind) -> Effect | None:
+        """Look a key up. Another kind under the key parks the flow, with both sides named."""
+        effect = self.effects.get(key)
+        if effect is None:
+            if self.replaying:
+                self.replaying = False
+            return None
+        if effect.kind != kind:
+            raise self.park(ReplayMismatch(key, f"a {kind.value}", f"a {effect.kind}"))
+        return effect
+
+    def was_cut(self, key: str) -> bool:
+        """Whether the user's own cancel cut this effect or wait."""
+        return self._cuts and f"{key}.cut" in self.effects
+
+    async def record(
+        self, effect: Effect, *, consumes: int | None = None, clears: bool = False
+    ) -> None:
+        """Write an effect and wait for its commit. A cancel waits for it, and then goes on.
+
+        Raises `Suspended` if the incarnation is over or not this replica's any more.
+        """
+        future = self.queue(effect, consumes=consumes, clears=clears)
+        try:
+            await asyncio.shield(future)
+        except asyncio.CancelledError:
+            await self._land_then_cut(future, effect)
+            raise
+        except BatchRefused as error:
+            raise self.park(error) from None
+        if not future.result():
+            self._refused(effect.key)
+
+    def queue(
+        self, effect: Effect, *, consumes: int | None = None, clears: bool = False
+    ) -> asyncio.Future[bool]:
+        """Hand an effect to the committer without waiting; order is kept."""
+        self.check_open()
+        if self._unflushed:
+            for record in self._unflushed:
+                self.services.committer.record(record)
+            self._unflushed = None
+        self.remember(effect)
+        record = Record(self.flow.number, self.number, effect, consumes, clears)
+        return self.services.committer.record(record)
+
+    def keep(self, effect: Effect, *, clears: bool = False) -> None:
+        """Remember an effect until something else is written; a crash before that forgets it."""
+        self.check_open()
+        self.remember(effect)
+        if self._unflushed is None:
+            self._unflushed = []
+        self._unflushed.append(Record(self.flow.number, self.number, effect, None, clears))
+
+    def take_unflushed(self) -> list[Record]:
+        """Give what `keep` has kept, once."""
+        records, self._unflushed = self._unflushed or [], None
+        return records
+
+    def queue_and_go_on(self, effect: Effect) -> None:
+        """Hand an effect over and go on at once; if it cannot be written, the incarnation ends."""
+        self.queue(effect).add_done_callback(self._check_landed)
+
+    def _check_landed(self, future: asyncio.Future[bool]) -> None:
+        if future.cancelled():
+            return
+        error = future.exception()
+        if isinstance(error, BatchRefused):
+            self.park(error)
+        elif error is None and not future.result():
+            self.seal(Lost())
+
+    async def cut(self, key: str) -> None:
+        """Record that the user's own cancel cut an effect or wait, before control returns (H22)."""
+        if self.ending is not None or self.was_cut(key):
+            return
+        self._cuts = True
+        future = self.queue(Effect(f"{key}.cut", Kind.CUT, "null", incarnation=self.number))
+        await self._land(future)
+
+    async def _land_then_cut(self, future: asyncio.Future[bool], effect: Effect) -> None:
+        if self.ending is None and await self._land(future):
+            await self.cut(effect.key)
+
+    @staticmethod
+    async def _land(future: asyncio.Future[bool]) -> bool:
+        """Wait for a commit although the waiting task is being cancelled."""
+        while not future.done():
+            try:
+                await asyncio.shield(future)
+            except asyncio.CancelledError:
+                continue
+            except BatchRefused:
+                return False
+        return not future.cancelled() and future.exception() is None and future.result()
+
+    def _refused(self, key: str) -> None:
+        if self.ending is None:
+            text = f"the store refused {key!r}: this process does not own the flow any more"
+            self.emit("flow.refused", text, logging.WARNING)
+            self.seal(Lost())
+        raise signals.Suspended
+
+    # waiting
+
+    def begin_wait(self, wait: Wait) -> None:
+        """A branch begins to wait; if it was the last one running, the flow is blocked."""
+        self.check_open()
+        if self._waits is None:
+            self._waits = []
+        self._waits.append(wait)
+        if wait.counted:
+            self.leave_branch()
+
+    def end_wait(self, wait: Wait) -> None:
+        """The branch goes on, woken or cancelled."""
+        if self._waits is not None and wait in self._waits:
+            self._resume(wait)
+        if wait.alarm is not None:
+            wait.alarm.cancel()
+
+    def wake(self, wait: Wait) -> None:
+        """Let a waiting branch look again."""
+        if not wait.future.done():
+            self._resume(wait)
+            wait.future.set_result(None)
+
+    def _resume(self, wait: Wait) -> None:
+        waits = self._waits
+        if waits is not None and wait in waits:
+            if self.ending is None:
+                waits.remove(wait)
+            if wait.counted:
+                wait.counted = False
+                self.enter_branch()
+
+    def enter_branch(self) -> None:
+        """One more branch runs."""
+        if self._active == 0:
+            self.services.rest.begin()
+            self.services.warmth.warm(self)
+        self._active += 1
+
+    def leave_branch(self) -> None:
+        """One branch less runs."""
+        self._active -= 1
+        if self._active == 0:
+            self.services.warmth.cool(self, self._stay())
+            self.services.rest.end()
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether all branches wait."""
+        return self._active == 0
+
+    def _stay(self) -> float:
+        """How long the most patient wait wants to be held."""
+        default = self.services.settings.suspend_after
+        stays = (default if wait.stay is None else wait.stay for wait in self._waits or ())
+        return max(stays, default=default)
+
+    def suspend(self) -> None:
+        """Leave memory: seal, due at the first deadline of the waits."""
+        deadlines = [wait.deadline for wait in self._waits or () if wait.deadline is not None]
+        self.seal(Suspended(min(deadlines, default=None)))
+
+    def deliver(self, message: Message) -> None:
+        """Take a message in and wake whoever may want it."""
+        if self.inbox.add(message):
+            for wait in list(self._waits or ()):
+                if wait.names is None or message.type in wait.names or message.key in wait.names:
+                    self.wake(wait)
+
+    # telling
+
+    def emit(self, name: str, text: str, level: int = logging.INFO) -> None:
+        """Tell an event about this flow."""
+        self.services.events.emit(Event(name, text, self.flow.type, self.flow.id, level))
+
+    def adopt_foreign(self, scope: Scope) -> None:
+        """Remember a task that the engine did not begin but that uses it."""
+        task = asyncio.current_task()
+        if task is not None and task is not scope.task:
+            if self.foreign is None:
+                self.foreign = set()
+            self.foreign.add(task)
+
+    def unread(self) -> Iterator[str]:
+        """Give the keys that were taken and never awaited."""
+        return iter(self.taken)

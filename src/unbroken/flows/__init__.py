@@ -1,0 +1,1 @@
+"""What users write with: declarations, primitives and handles. Stands on the engine."""

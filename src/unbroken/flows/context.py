@@ -1,0 +1,131 @@
+"""`current_flow()`: what a flow may know and do about itself."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any, Generic, ParamSpec, TypeVar
+
+from unbroken.engine.incarnation import Incarnation
+from unbroken.engine.scope import current_scope
+from unbroken.flows.children import Child
+from unbroken.flows.definition import AsyncClassFlow, definition_of
+from unbroken.flows.scheduled import Scheduled
+from unbroken.model.errors import RegistrationError
+from unbroken.model.ids import check_name
+from unbroken.model.records import Effect, Kind
+from unbroken.serialization.serializer import Payload
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+class FlowEffects:
+    """The effects recorded so far by the running flow, under the names of its first scope."""
+
+    def __init__(self, incarnation: Incarnation) -> None:
+        self._incarnation = incarnation
+
+    def contains(self, name: str) -> bool:
+        """Say whether an effect of this name is recorded."""
+        return name in self._incarnation.effects
+
+    def get(self, name: str, type: type[T], /) -> T:
+        """Give a recorded result. Raises LookupError if there is none; raises what it recorded."""
+        effect = self._incarnation.effects.get(name)
+        if effect is None:
+            raise LookupError(f"no effect {name!r} is recorded: use try_get, or capture it first")
+        return self._decode(effect, type)
+
+    def try_get(self, name: str, type: type[T], /) -> T | None:
+        """Give a recorded result, or None."""
+        effect = self._incarnation.effects.get(name)
+        return None if effect is None else self._decode(effect, type)
+
+    async def create_or_get(self, name: str, value: T, /) -> T:
+        """Record a value, unless one is recorded already; give the recorded one."""
+        effect = self._incarnation.recorded(check_name(name), Kind.CAPTURE)
+        if effect is not None:
+            return self._decode(effect, type(value))
+        payload, kept = self._incarnation.services.serializer.round_trip(value, key=name)
+        number = self._incarnation.number
+        await self._incarnation.record(
+            Effect(name, Kind.CAPTURE, payload.body, payload.type, incarnation=number)
+        )
+        return kept
+
+    async def mark(self, name: str, /) -> bool:
+        """Record that a point was reached; True only the first time."""
+        if self._incarnation.recorded(check_name(name), Kind.CAPTURE) is not None:
+            return False
+        number = self._incarnation.number
+        await self._incarnation.record(Effect(name, Kind.CAPTURE, "true", incarnation=number))
+        return True
+
+    def _decode(self, effect: Effect, type: type[T]) -> T:
+        serializer = self._incarnation.services.serializer
+        if effect.failed:
+            raise serializer.rebuild_exception(effect.body)
+        value: Any = serializer.decode(Payload(effect.type, effect.body), type)
+        return value
+
+
+class Children(Generic[P, R]):
+    """Starts children of a class flow."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def run(self, id: str, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[object, object, R]:
+        """Start a child, or attach to it, and wait for its result."""
+        return Child.of(self._name, id, args, kwargs).run()
+
+    def schedule(
+        self, id: str, /, *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[object, object, Scheduled[R]]:
+        """Start a child, or attach to it, without waiting for it."""
+        return Child.of(self._name, id, args, kwargs).schedule()
+
+
+class CurrentFlow:
+    """The running flow."""
+
+    def __init__(self, incarnation: Incarnation) -> None:
+        self._incarnation = incarnation
+
+    @property
+    def id(self) -> str:
+        """The flow's id."""
+        return self._incarnation.flow.id
+
+    @property
+    def type(self) -> str:
+        """The name of the flow's type."""
+        return self._incarnation.flow.type
+
+    @property
+    def incarnation(self) -> int:
+        """How often the flow was begun from its first line by a claim or start."""
+        return self._incarnation.number
+
+    @property
+    def replaying(self) -> bool:
+        """Whether nothing new was asked for yet in this incarnation."""
+        return self._incarnation.replaying
+
+    @property
+    def effects(self) -> FlowEffects:
+        """The effects recorded so far."""
+        return FlowEffects(self._incarnation)
+
+    def flows(self, flow_class: type[AsyncClassFlow[P, R]], /) -> Children[P, R]:
+        """Start children of a class flow."""
+        definition = definition_of(flow_class)
+        if definition is None:
+            raise RegistrationError(f"{flow_class!r} is no flow: decorate the class with @flow")
+        return Children(definition.name)
+
+
+def current_flow() -> CurrentFlow:
+    """Give the running flow. Raises NotInFlow outside of one."""
+    return CurrentFlow(current_scope("current_flow()").incarnation)

@@ -1,0 +1,61 @@
+"""Messages from outside into a flow's inbox."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from unbroken.engine.engine import Engine
+from unbroken.model.errors import NotSerializable
+from unbroken.model.ids import check_id
+from unbroken.model.records import Delivery
+from unbroken.stores.batch import NewMessage
+
+
+class Envelope(msgspec.Struct, frozen=True):
+    """A message, the id of the flow it goes to, and its idempotency key."""
+
+    id: str
+    message: object
+    key: str | None = None
+
+
+class MessageWriter:
+    """Appends to one flow's inbox."""
+
+    def __init__(self, engine: Callable[[], Engine], type: str, id: str) -> None:
+        self._engine = engine
+        self._type = type
+        self._id = id
+
+    async def append(self, message: object, /, *, key: str | None = None) -> Delivery:
+        """Put a message into the inbox; equal keys are one message while the flow exists."""
+        engine = self._engine()
+        (delivery,) = await engine.append(self._type, self._id, [to_message(engine, message, key)])
+        return delivery
+
+    @staticmethod
+    async def send_many(
+        engine: Engine, type: str, envelopes: Sequence[Envelope]
+    ) -> list[Delivery]:
+        """Send messages to many flows; all are checked before the first is written."""
+        prepared = [
+            (check_id(one.id), to_message(engine, one.message, one.key)) for one in envelopes
+        ]
+        answers = await asyncio.gather(
+            *(engine.append(type, id, [message]) for id, message in prepared)
+        )
+        return [deliveries[0] for deliveries in answers]
+
+
+def to_message(engine: Engine, message: object, key: str | None) -> NewMessage:
+    """Encode a message. Every message has a key before the first try, so that it can be repeated."""
+    if message is None:
+        raise NotSerializable("a message must not be None: send an object that says what happened")
+    services = engine.services
+    payload, _ = services.serializer.round_trip(message, type(message))
+    own = f"={check_id(key, 'message key')}" if key is not None else f"+{services.random.new_id()}"
+    name = payload.type or services.serializer.type_name(type(message))
+    return NewMessage(own, name, payload.body)

@@ -1,0 +1,82 @@
+"""From a definition to what the engine runs."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any, TypeAlias, TypeVar
+
+from unbroken.engine.flow_type import Arguments, FlowType
+from unbroken.flows.definition import Definition, Flow, definition_of
+from unbroken.model.errors import DuplicateFlow, RegistrationError
+from unbroken.serialization.serializer import Serializer
+
+C = TypeVar("C")
+
+Factory: TypeAlias = Callable[[], C] | Callable[[], AbstractAsyncContextManager[C]]
+
+
+class Registration:
+    """One registered flow, and where it came from."""
+
+    def __init__(self, type: FlowType, definition: Definition, origin: object) -> None:
+        self.type = type
+        self._definition = definition
+        self._origin = origin
+
+    def check_same(self, other: Registration) -> None:
+        """Raise DuplicateFlow unless the other is the same flow."""
+        same_origin = self._origin is other._origin
+        if same_origin or self._definition.function is other._definition.function:
+            return
+        raise DuplicateFlow(
+            f"two flows are named {self.type.name!r}: {self._definition.where} and "
+            f"{other._definition.where}. Give one of them @flow(name=…)"
+        )
+
+
+def registration_of(definition: Any, factory: Any, serializer: Serializer) -> Registration:
+    """Look at what is to be registered. Raises RegistrationError if it is no flow."""
+    found = definition_of(definition)
+    if found is None:
+        raise RegistrationError(
+            f"{definition!r} is no flow: decorate the function or class with @flow"
+        )
+    is_class = isinstance(definition, type)
+    if factory is not None and not (is_class and callable(factory)):
+        raise RegistrationError("a factory goes with a class: register(OrderFlow, lambda: …)")
+    if is_class:
+        run = _run_of_factory(factory or definition)
+    elif isinstance(definition, Flow):
+        run = found.function
+    else:
+        run = definition.run
+    return Registration(_flow_type(found, run, serializer), found, (definition, factory)[0])
+
+
+def _run_of_factory(factory: Callable[[], Any]) -> Callable[..., Awaitable[Any]]:
+    async def run(*args: Any, **kwargs: Any) -> Any:
+        made = factory()
+        if isinstance(made, AbstractAsyncContextManager):
+            async with made as instance:  # pyright: ignore
+                return await instance.run(*args, **kwargs)
+        return await made.run(*args, **kwargs)
+
+    return run
+
+
+def _flow_type(
+    definition: Definition, run: Callable[..., Awaitable[Any]], serializer: Serializer
+) -> FlowType:
+    signature = definition.signature()
+    hints = definition.hints()
+    returns = hints.pop("return", Any)
+    serializer.know(*hints.values(), returns)
+
+    def encode(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        return serializer.encode_arguments(signature, args, kwargs, hints)
+
+    def decode(text: str) -> Arguments:
+        return serializer.decode_arguments(signature, text, hints)
+
+    return FlowType(definition.name, run, encode, decode, returns, definition.aliases)

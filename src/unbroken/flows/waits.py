@@ -1,0 +1,270 @@
+"""`message`, `sleep`, `sleep_until`, `postpone`, `suspend`, `now`: waits that cost nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from datetime import datetime, timedelta
+from typing import Any, NoReturn, TypeVar, overload
+
+from unbroken.engine import waits
+from unbroken.engine.completions import COMPLETION
+from unbroken.engine.incarnation import Incarnation
+from unbroken.engine.outcomes import Suspended
+from unbroken.engine.scope import scope_for_wait
+from unbroken.model import signals
+from unbroken.model.clock import MICROSECOND, instant_of, moment_of
+from unbroken.model.errors import DeserializationError, UsageError
+from unbroken.model.records import Effect, Kind, Message
+from unbroken.serialization.serializer import Payload
+
+T1 = TypeVar("T1")
+T2 = TypeVar("T2")
+T3 = TypeVar("T3")
+
+
+@overload
+def message(
+    t1: type[T1],
+    /,
+    *,
+    where: Callable[[T1], bool] | None = None,
+    suspend_after: timedelta | None = None,
+) -> Coroutine[object, object, T1]: ...
+@overload
+def message(
+    t1: type[T1],
+    /,
+    *,
+    where: Callable[[T1], bool] | None = None,
+    timeout: timedelta | None,
+    suspend_after: timedelta | None = None,
+) -> Coroutine[object, object, T1 | None]: ...
+@overload
+def message(
+    t1: type[T1],
+    /,
+    *,
+    where: Callable[[T1], bool] | None = None,
+    until: datetime | None,
+    suspend_after: timedelta | None = None,
+) -> Coroutine[object, object, T1 | None]: ...
+@overload
+def message(
+    t1: type[T1],
+    t2: type[T2],
+    /,
+    *,
+    where: Callable[[T1 | T2], bool] | None = None,
+    suspend_after: timedelta | None = None,
+) -> Coroutine[object, object, T1 | T2]: ...
+@overload
+def message(
+    t1: type[T1],
+    t2: type[T2],
+    /,
+    *,
+    where: Callable[[T1 | T2], bool] | None = None,
+    timeout: timedelta | None,
+    suspend_after: timedelta | None = None,
+) -> Coroutine[object, object, T1 | T2 | None]: ...
+@overload
+def message(
+    t1: type[T1],
+    t2: type[T2],
+    /,
+    *,
+    where: Callable[[T1 | T2], bool] | None = None,
+    until: datetime | None,
+    suspend_after: timedelta | None = None,
+) -> Coroutine[object, object, T1 | T2 | None]: ...
+@overload
+def message(
+    t1: type[T1],
+    t2: type[T2],
+    t3: type[T3],
+    /,
+    *,
+    where: Callable[[T1 | T2 | T3], bool] | None = None,
+    suspend_after: timedelta | None = None,
+) -> Coroutine[object, object, T1 | T2 | T3]: ...
+@overload
+def message(
+    t1: type[T1],
+    t2: type[T2],
+    t3: type[T3],
+    /,
+    *,
+    where: Callable[[T1 | T2 | T3], bool] | None = None,
+    timeout: timedelta | None,
+    suspend_after: timedelta | None = None,
+) -> Coroutine[object, object, T1 | T2 | T3 | None]: ...
+@overload
+def message(
+    t1: type[T1],
+    t2: type[T2],
+    t3: type[T3],
+    /,
+    *,
+    where: Callable[[T1 | T2 | T3], bool] | None = None,
+    until: datetime | None,
+    suspend_after: timedelta | None = None,
+) -> Coroutine[object, object, T1 | T2 | T3 | None]: ...
+def message(
+    *types: type[Any],
+    where: Callable[[Any], bool] | None = None,
+    timeout: timedelta | None = None,
+    until: datetime | None = None,
+    suspend_after: timedelta | None = None,
+) -> Coroutine[object, object, Any]:
+    """Wait for the first message of one of the types, and consume it.
+
+    `where` selects among them; the others stay for other waits. `timeout` and `until` limit the wait:
+    None is returned then. `suspend_after` is how long the flow stays in memory while it waits.
+    """
+    if not types or not all(isinstance(one, type) for one in types):
+        raise TypeError(f"message(…) takes classes, not {types!r}; a union is written message(A, B)")
+    if timeout is not None and until is not None:
+        raise TypeError("message(…): give `timeout` or `until`, not both")
+    stay = _stay(suspend_after)
+    deadline_from = _limit(timeout, until)
+    scope = scope_for_wait("message(…)")
+    scope.incarnation.services.serializer.know(*types)
+    name = "message:" + "|".join(one.__name__ for one in types)
+    key = scope.take(name, explicit=False)
+    scope.incarnation.taken[key] = None
+    wanted = Wanted(scope.incarnation, types, where)
+
+    async def receive() -> Any:
+        scope.incarnation.taken.pop(key, None)
+        effect = await waits.receive(
+            scope, key, wanted, deadline_from=deadline_from, stay=stay
+        )
+        return None if effect.type is None else wanted.decode(effect.type, effect.body)
+
+    return receive()
+
+
+class Wanted:
+    """Which messages a wait takes: by class, subclasses included, and by the user's predicate."""
+
+    def __init__(
+        self,
+        incarnation: Incarnation,
+        types: tuple[type[Any], ...],
+        where: Callable[[Any], bool] | None,
+    ) -> None:
+        self._incarnation = incarnation
+        self._types = types
+        self._where = where
+        serializer = incarnation.services.serializer
+        self._names = frozenset(serializer.type_name(one) for one in types)
+
+    def __call__(self, message: Message) -> bool:
+        """Whether the wait takes this message. Parks the flow if it should and cannot be read."""
+        if message.type == COMPLETION:
+            return False
+        try:
+            value = self._read(message.type, message.body)
+        except DeserializationError as error:
+            if message.type in self._names:
+                raise self._incarnation.park(error) from None
+            return False
+        return isinstance(value, self._types) and (self._where is None or self._where(value))
+
+    def decode(self, type_name: str, body: str) -> Any:
+        """Give the flow its own object. Parks the flow if it cannot be read."""
+        try:
+            return self._read(type_name, body)
+        except DeserializationError as error:
+            raise self._incarnation.park(error) from None
+
+    def _read(self, type_name: str, body: str) -> object:
+        return self._incarnation.services.serializer.decode(Payload(type_name, body))
+
+
+def sleep(
+    duration: timedelta, /, *, suspend_after: timedelta | None = None
+) -> Coroutine[object, object, None]:
+    """Wait for a duration, counted from when the sleep began first; a crash does not restart it."""
+    if not isinstance(duration, timedelta):
+        raise TypeError(f"sleep(…) takes a timedelta: write sleep(timedelta(seconds={duration!r}))")
+    return _sleep(lambda now: now + duration // MICROSECOND, suspend_after)
+
+
+def sleep_until(
+    moment: datetime, /, *, suspend_after: timedelta | None = None
+) -> Coroutine[object, object, None]:
+    """Wait until a moment; it must be aware of its time zone."""
+    instant = aware_instant(moment, "sleep_until(…)")
+    return _sleep(lambda _: instant, suspend_after)
+
+
+def _sleep(
+    deadline_from: Callable[[int], int], suspend_after: timedelta | None
+) -> Coroutine[object, object, None]:
+    scope = scope_for_wait("sleep(…)")
+    key = scope.take("sleep", explicit=False)
+    scope.incarnation.taken[key] = None
+    return waits.sleep(scope, key, deadline_from, _stay(suspend_after))
+
+
+async def postpone(delay: timedelta, /) -> NoReturn:
+    """Leave memory and start again at the first line after `delay`, or at the next message.
+
+    Not recorded: what comes before it and is not captured is done again.
+    """
+    if not isinstance(delay, timedelta):
+        raise TypeError("postpone(…) takes a timedelta")
+    incarnation = scope_for_wait("postpone(…)").incarnation
+    now = incarnation.services.replica.now()
+    _leave(incarnation, now + max(delay, timedelta(0)) // MICROSECOND)
+
+
+async def suspend() -> NoReturn:
+    """Leave memory and start again at the first line at the next message."""
+    _leave(scope_for_wait("suspend()").incarnation, None)
+
+
+def _leave(incarnation: Incarnation, due_at: int | None) -> NoReturn:
+    incarnation.check_open()
+    incarnation.seal(Suspended(due_at))
+    raise signals.Suspended
+
+
+async def now() -> datetime:
+    """Give the time, recorded: the same instant on every replay. In UTC."""
+    scope = scope_for_wait("now()")
+    incarnation = scope.incarnation
+    key = scope.take("now", explicit=False)
+    incarnation.check_open()
+    effect = incarnation.recorded(key, Kind.NOW)
+    if effect is None:
+        instant = incarnation.services.replica.now()
+        incarnation.keep(Effect(key, Kind.NOW, str(instant), incarnation=incarnation.number))
+        return moment_of(instant)
+    return moment_of(int(effect.body))
+
+
+def aware_instant(moment: datetime, what: str) -> int:
+    """Turn a user's moment into an instant. Raises UsageError if it has no time zone."""
+    if moment.tzinfo is None or moment.utcoffset() is None:
+        raise UsageError(
+            f"{what}: {moment!r} has no time zone, so it names no instant: "
+            "write datetime(…, tzinfo=UTC) or give it a ZoneInfo"
+        )
+    return instant_of(moment)
+
+
+def _limit(timeout: timedelta | None, until: datetime | None) -> Callable[[int], int] | None:
+    if timeout is not None:
+        if not isinstance(timeout, timedelta):
+            raise TypeError("timeout must be a timedelta")
+        return lambda now: now + timeout // MICROSECOND
+    if until is not None:
+        instant = aware_instant(until, "message(until=…)")
+        return lambda _: instant
+    return None
+
+
+def _stay(suspend_after: timedelta | None) -> float | None:
+    return None if suspend_after is None else max(0.0, suspend_after.total_seconds())

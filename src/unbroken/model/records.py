@@ -1,0 +1,99 @@
+"""Records that travel between engine and store. A store takes and returns these, never rows."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Status(StrEnum):
+    """Where a flow stands. All but `LIVE` are final, until an operator restarts the flow."""
+
+    LIVE = "live"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    PARKED = "parked"
+
+
+class Delivery(StrEnum):
+    """What became of a message that was sent."""
+
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"
+    NO_SUCH_FLOW = "no such flow"
+    FLOW_ENDED = "flow ended"
+
+
+class Kind(StrEnum):
+    """What an effect row records."""
+
+    CAPTURE = "capture"
+    BEGUN = "begun"
+    ATTEMPT = "attempt"
+    DEADLINE = "deadline"
+    MESSAGE = "message"
+    NOW = "now"
+    CHILD = "child"
+    CUT = "cut"
+
+
+class FlowRef(msgspec.Struct, frozen=True):
+    """One flow: the store's number for it and the user's type and id."""
+
+    number: int
+    type: str
+    id: str
+
+
+class Parent(msgspec.Struct, frozen=True):
+    """Who waits for a child: the parent flow, and the key of its wait."""
+
+    flow: FlowRef
+    key: str
+
+
+class Effect(msgspec.Struct, frozen=True):
+    """One recorded result. `failed` says that `body` holds an error."""
+
+    key: str
+    kind: str
+    body: str
+    type: str | None = None
+    failed: bool = False
+    digest: int | None = None
+    incarnation: int = 0
+
+
+class Message(msgspec.Struct, frozen=True):
+    """One message in an inbox. Positions grow and may have gaps; `sent_at` is the store's time."""
+
+    position: int
+    key: str
+    type: str
+    body: str
+    sent_at: int
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """How a flow stands or ended. `body` is the result, or the error if it has none."""
+
+    flow: FlowRef
+    status: Status
+    body: str | None = None
+    type: str | None = None
+    error: str | None = None
+
+
+class Claimed(msgspec.Struct, frozen=True):
+    """A flow this replica owns, with all that its incarnation needs."""
+
+    flow: FlowRef
+    incarnation: int
+    param: str
+    inbox: int
+    crashes: int = 0
+    parents: tuple[Parent, ...] = ()
+    effects: tuple[Effect, ...] = ()
+    messages: tuple[Message, ...] = ()

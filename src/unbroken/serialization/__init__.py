@@ -1,0 +1,1 @@
+"""Values to stored text and back, by type hints; knows the model and no database."""

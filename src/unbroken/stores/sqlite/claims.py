@@ -1,0 +1,45 @@
+"""Claims: which flows a replica takes over, and which it parks instead."""
+
+from __future__ import annotations
+
+from unbroken.model.records import Claimed, FlowRef
+from unbroken.stores.batch import Claim
+from unbroken.stores.sqlite.changes import park
+from unbroken.stores.sqlite.connection import Transaction
+from unbroken.stores.sqlite.reads import read_claimed
+from unbroken.stores.sqlite.rows import UNREADABLE, Row, json
+
+
+def take(
+    tx: Transaction, replica: str, claim: Claim
+) -> tuple[tuple[Claimed, ...], tuple[FlowRef, ...]]:
+    """Make the replica the owner of what it may run; give that, and what was parked instead."""
+    chosen, poisonous = _choose(tx, claim)
+    parked = [park(tx, number, claim.poison) for number in poisonous]
+    if not chosen:
+        return (), tuple(parked)
+    tx.change("claim", replica=replica, flows=json(chosen))
+    claimed, damaged = read_claimed(tx, replica, chosen)
+    parked += [park(tx, number, UNREADABLE) for number in damaged]
+    return claimed, tuple(parked)
+
+
+def _choose(tx: Transaction, claim: Claim) -> tuple[list[int], list[int]]:
+    """Choose orphans, then what is due, oldest first; and find what must be parked as poison."""
+    fresh: list[int] = []
+    suspects: list[Row] = []
+    if claim.dead:
+        dead, types = json(claim.dead), json(claim.types)
+        fresh = [n for (n,) in tx.all("orphans", dead=dead, types=types, limit=claim.limit)]
+        rows = tx.all("suspect_orphans", dead=dead, types=types, limit=claim.limit)
+        suspects = [(None, number, crashes) for number, crashes in rows]
+    due: list[Row] = []
+    for name in claim.types:
+        due += tx.all("due", type=name, now=tx.now, limit=claim.limit)
+        suspects += tx.all("suspect_due", type=name, now=tx.now, limit=claim.limit)
+    poisonous = [number for _, number, crashes in suspects if crashes >= claim.poison_after]
+    waiting = [row for row in suspects if row[2] < claim.poison_after][: claim.suspects]
+    orphans = [*fresh, *(number for due_at, number, _ in waiting if due_at is None)]
+    due += [(due_at, number) for due_at, number, _ in waiting if due_at is not None]
+    due.sort()
+    return [*orphans, *(number for _, number in due)][: claim.limit], poisonous

@@ -1,0 +1,47 @@
+"""Brings the schema up to date, once, however many processes open the file together."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from importlib.resources import files
+
+from unbroken.model.errors import ConfigurationError
+from unbroken.stores.sql import pending, read_migrations
+from unbroken.stores.sqlite.connection import Transaction
+
+OLDEST = (3, 35, 0)
+STRICT_SINCE = (3, 37, 0)
+MIGRATIONS = read_migrations(files("unbroken.stores.sqlite") / "migrations")
+
+
+def check_version() -> None:
+    """Raise ConfigurationError if Python's SQLite is too old."""
+    if sqlite3.sqlite_version_info < OLDEST:
+        raise ConfigurationError(
+            f"SQLite {sqlite3.sqlite_version} is too old, Unbroken needs 3.35: use a newer Python"
+        )
+
+
+def has_wal_reset_bug(version: tuple[int, ...]) -> bool:
+    """Whether this version may lose pages if a commit restarts the WAL during a checkpoint."""
+    repaired = (3, 44, 6) <= version < (3, 45) or (3, 50, 7) <= version < (3, 51)
+    return (3, 7) <= version < (3, 51, 3) and not repaired
+
+
+def migrate(tx: Transaction) -> None:
+    """Apply what the schema lacks, in the transaction that read its version; or SchemaTooNew."""
+    version = 0
+    if tx.first("has_schema"):
+        row = tx.first("schema_version")
+        version = (row[0] if row else None) or 0
+    for migration in pending(MIGRATIONS, version):
+        for statement in migration.statements:
+            tx.define(_for_this_version(statement))
+        tx.change("migrated", number=migration.number, name=migration.name, now=tx.now)
+
+
+def _for_this_version(statement: str) -> str:
+    if sqlite3.sqlite_version_info >= STRICT_SINCE:
+        return statement
+    return re.sub(r",? STRICT$", "", statement)

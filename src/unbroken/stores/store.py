@@ -1,0 +1,173 @@
+"""The Store protocol: all that the engine asks of a database.
+
+Each method is one transaction of its own and the unit of atomicity. Reads see every write that was
+acknowledged before. Any method may raise StoreUnavailable (nothing was applied, try again) or
+StoreCorrupt. Only `commit` may raise OutcomeUnknown and BatchRefused. Instants are microseconds on
+the store's clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from unbroken.model.bus import Bus
+from unbroken.model.records import Claimed, FlowRef, Message, Outcome, Status
+from unbroken.stores.batch import Batch, Receipt
+
+
+class Poll(msgspec.Struct, frozen=True):
+    """What a replica should know: is something due, when is the next, what moved, what ended."""
+
+    at: int
+    next_due: int | None
+    moved: tuple[int, ...] = ()
+    ended: tuple[Outcome, ...] = ()
+
+
+class Reaped(msgspec.Struct, frozen=True):
+    """`dead` are owners without a row (now or earlier); `next_expiry` is the earliest lease end."""
+
+    at: int
+    removed: int
+    dead: tuple[str, ...]
+    next_expiry: int | None
+
+
+class Inbox(msgspec.Struct, frozen=True):
+    """Unconsumed messages of a flow and its counter, of one snapshot."""
+
+    counter: int
+    messages: tuple[Message, ...]
+
+
+class FlowView(msgspec.Struct, frozen=True):
+    """One flow as a reader sees it. `cancel` says that a cancel was asked."""
+
+    flow: FlowRef
+    status: Status
+    owner: str | None
+    due_at: int | None
+    incarnation: int
+    inbox: int
+    version: int
+    crashes: int
+    created_at: int
+    ended_at: int | None
+    param: str
+
+
+class Store(Protocol):
+    """One database."""
+
+    @property
+    def durability(self) -> str:
+        """Say in words what a committed transaction survives."""
+        ...
+
+    async def open(self) -> None:
+        """Connect and bring the schema up to date.
+
+        Raises SchemaTooNew, StoreUnavailable (read-only, cannot be opened) or ConfigurationError.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of every connection and thread; a second call does nothing."""
+        ...
+
+    def bus(self) -> Bus:
+        """Give the store's own way to hear of other processes' writes."""
+        ...
+
+    # replicas
+
+    async def register(self, replica: str) -> int:
+        """Insert a replica that was never tried before (generation 0, batch 0); return the time.
+
+        If the outcome is unknown the id is lost: take another, never try the same one twice.
+        """
+        ...
+
+    async def beat(self, replica: str) -> bool:
+        """Move the replica's beat to the store's time. False: its row is gone, it was declared dead."""
+        ...
+
+    def beat_every(self, replica: str | None, seconds: float, lost: Callable[[], None]) -> None:
+        """Beat by the store's own means, even while the event loop is blocked, until told `None`.
+
+        `lost` is called once, in the event loop, when the row is gone.
+        """
+        ...
+
+    def last_beat(self) -> float:
+        """Give the monotonic time at which the last successful beat or batch was *sent*."""
+        ...
+
+    async def settle(self, replica: str, target: int) -> int | None:
+        """Raise the generation to `target` if it is lower and return the number of the last batch.
+
+        After it no earlier batch can land any more. None: the row is gone.
+        """
+        ...
+
+    async def reap(self, me: str, lease: int) -> Reaped:
+        """Delete every other replica whose beat is older than `lease` microseconds.
+
+        A transaction of its own; owners without a row are looked up in a later one.
+        """
+        ...
+
+    # writes of a replica
+
+    async def commit(self, batch: Batch) -> Receipt | None:
+        """Apply a batch whole behind its fence. None: fenced, nothing was written.
+
+        Raises OutcomeUnknown (settle before anything else) and BatchRefused (the contents).
+        """
+        ...
+
+    # reads
+
+    async def poll(self, replica: str, types: Sequence[str], awaited: Sequence[int]) -> Poll:
+        """Look for work: the earliest due time among ownerless flows of `types`, own flows whose
+        inbox was moved by others, and which of the `awaited` numbers have ended."""
+        ...
+
+    async def owned(self, replica: str) -> dict[int, int]:
+        """Give number and incarnation of every flow the replica owns."""
+        ...
+
+    async def load(self, replica: str, numbers: Sequence[int]) -> tuple[Claimed, ...]:
+        """Read owned flows again as a claim would have returned them; others are left out."""
+        ...
+
+    async def read_inbox(self, flow: int) -> Inbox | None:
+        """Read the unconsumed messages of a flow in order of position. None: no such flow."""
+        ...
+
+    async def find(self, type: str, id: str) -> Outcome | None:
+        """Read how a flow stands. None: absent."""
+        ...
+
+    async def view(self, type: str, id: str) -> FlowView | None:
+        """Read one flow's row. None: absent."""
+        ...
+
+    async def list_flows(
+        self, type: str, statuses: Sequence[Status], after: int, limit: int
+    ) -> tuple[FlowView, ...]:
+        """List flows of a type by number, those above `after`; no statuses means all."""
+        ...
+
+    # housekeeping
+
+    async def delete_ended(self, before: int, limit: int) -> int:
+        """Delete up to `limit` flows that ended as done before the instant, with all that is theirs."""
+        ...
+
+    async def delete_flow(self, type: str, id: str) -> bool:
+        """Delete one ended or parked flow with all that is its. False: absent or live."""
+        ...

@@ -1,0 +1,69 @@
+"""Reports an event loop that does not turn: blocking code in an `async def`.
+
+Blocking code costs no ownership, since the store beats by its own means, but it holds up every flow of
+the process. A thread looks on and names the line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+
+from unbroken.engine.events import Event
+
+INTERVAL = 1.0
+REPORT_AGAIN_AFTER = 60
+
+
+class LoopWatch:
+    """Asks the loop once a second to answer."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, emit: Callable[[Event], None]) -> None:
+        self._loop = loop
+        self._emit = emit
+        self._loop_thread = threading.get_ident()
+        self._answered = threading.Event()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="unbroken-watch", daemon=True)
+
+    def start(self) -> None:
+        """Begin to look on."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop looking on."""
+        self._stopped.set()
+
+    def _run(self) -> None:
+        silent_for = 0
+        while not self._stopped.is_set():
+            if silent_for == 0:
+                self._answered.clear()
+                try:
+                    self._loop.call_soon_threadsafe(self._answered.set)
+                except RuntimeError:
+                    return
+            if self._answered.wait(INTERVAL):
+                silent_for = 0
+                self._stopped.wait(INTERVAL)
+                continue
+            silent_for += 1
+            if silent_for == 1 or silent_for % REPORT_AGAIN_AFTER == 0:
+                self._report(silent_for)
+
+    def _report(self, seconds: int) -> None:
+        frame = sys._current_frames().get(self._loop_thread)  # noqa: SLF001  there is no other way
+        line = traceback.extract_stack(frame)[-1] if frame is not None else None
+        where = f"{line.filename}:{line.lineno} in {line.name}" if line else "an unknown line"
+        task = asyncio.current_task(self._loop)
+        who = task.get_name() if task is not None else "no task"
+        text = (
+            f"the event loop has not turned for {seconds} s: {who} blocks it at {where}. Use "
+            "unbroken.sleep, or a plain function in capture(…), which runs in a thread"
+        )
+        level = logging.WARNING if seconds < REPORT_AGAIN_AFTER else logging.ERROR
+        self._emit(Event("loop.blocked", text, level=level))

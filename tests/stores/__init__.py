@@ -1,0 +1,1 @@
+"""What every store must do, whatever its database; what only one does is in its own folder."""

@@ -1,0 +1,1 @@
+"""What only the SQLite store does: files, threads, locks, plans, faults."""
