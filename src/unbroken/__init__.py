@@ -1,5 +1,6 @@
-"""Durable execution for Python: ordinary functions that run to their end, correctly, through crashes,
-restarts, deployments and year-long waits, with nothing but a database.
+"""Durable execution for Python: ordinary functions that run to their end.
+
+Correctly, through crashes, restarts, deployments and year-long waits, with nothing but a database.
 """
 
 from unbroken.app import Unbroken

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, ParamSpec, TypeVar, overload
+from typing import Any, ParamSpec, Self, TypeVar, overload
 
 from unbroken.engine.engine import Engine
 from unbroken.engine.events import Event, Events
@@ -25,7 +25,8 @@ from unbroken.flows.registration import Factory, Registration, registration_of
 from unbroken.model.clock import Clock, SystemClock
 from unbroken.model.errors import AppNotRunning, ConfigurationError, RegistrationError
 from unbroken.model.randomness import Random, SystemRandom
-from unbroken.serialization.serializer import Codec, Serializer
+from unbroken.serialization.codec import Codec
+from unbroken.serialization.serializer import Serializer
 from unbroken.stores import open_store
 from unbroken.watch import LoopWatch
 
@@ -34,16 +35,17 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 GRACE = timedelta(seconds=10)
+SMALLEST_PAYLOAD_LIMIT = 1024
 
 
 class Unbroken:
     """An app: a store, the flows it knows, and, while it runs, an engine.
 
     `url` names the store: `sqlite:///orders.db`, or `sqlite://` for one in memory. `execute=False`
-    makes a client that starts flows and sends messages but runs nothing. `suspend_after` is how long
-    a waiting flow stays in memory, `warm_limit` how many may; `concurrency` how many run at once.
-    `lease` is how long a silent process counts as alive; `retention` deletes flows that ended well
-    so long ago. Raises ConfigurationError for a URL or setting that cannot work.
+    makes a client that starts flows and sends messages but runs nothing. `suspend_after` is how
+    long a waiting flow stays in memory, `warm_limit` how many may; `concurrency` how many run at
+    once. `lease` is how long a silent process counts as alive; `retention` deletes flows that ended
+    well so long ago. Raises ConfigurationError for a URL or setting that cannot work.
     """
 
     def __init__(
@@ -72,7 +74,7 @@ class Unbroken:
             lease=lease >= timedelta(milliseconds=100),
             poll_interval=poll_interval > timedelta(0),
             retention=retention is None or retention >= timedelta(0),
-            payload_limit=payload_limit >= 1024,
+            payload_limit=payload_limit >= SMALLEST_PAYLOAD_LIMIT,
             poison_after=poison_after >= 1,
             threads=threads >= 1,
         )
@@ -223,7 +225,7 @@ class Unbroken:
         hurry.cancel()
         await stopping
 
-    async def __aenter__(self) -> Unbroken:
+    async def __aenter__(self) -> Self:
         await self.start()
         return self
 

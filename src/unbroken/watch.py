@@ -1,7 +1,7 @@
 """Reports an event loop that does not turn: blocking code in an `async def`.
 
-Blocking code costs no ownership, since the store beats by its own means, but it holds up every flow of
-the process. A thread looks on and names the line.
+Blocking code costs no ownership, since the store beats by its own means, but it holds up every flow
+of the process. A thread looks on and names the line.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from types import FrameType
 
 from unbroken.engine.events import Event
 
@@ -56,7 +57,8 @@ class LoopWatch:
                 self._report(silent_for)
 
     def _report(self, seconds: int) -> None:
-        frame = sys._current_frames().get(self._loop_thread)  # noqa: SLF001  there is no other way
+        frames: dict[int, FrameType] = getattr(sys, "_current_frames")()  # noqa: B009  CPython's only way
+        frame = frames.get(self._loop_thread)
         line = traceback.extract_stack(frame)[-1] if frame is not None else None
         where = f"{line.filename}:{line.lineno} in {line.name}" if line else "an unknown line"
         task = asyncio.current_task(self._loop)

@@ -89,7 +89,9 @@ class Driver:
         return await self.change(End(flow, incarnation, status, parents=parents, **outcome))
 
 
-def effect(flow: FlowRef, key: str, body: str = "1", *, incarnation: int = 1, **options: Any) -> Record:
+def effect(
+    flow: FlowRef, key: str, body: str = "1", *, incarnation: int = 1, **options: Any
+) -> Record:
     what = Effect(key, Kind.CAPTURE, body, incarnation=incarnation)
     return Record(flow.number, incarnation, what, **options)
 

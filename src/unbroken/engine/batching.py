@@ -1,14 +1,15 @@
 """Turns queued writes into batches and receipts into answers. Pure decisions, no I/O.
 
 A flow's row changes at most once in a batch (H4, R6): the queue is cut at the second change of a
-row, except that appends to one flow fold into one. A claim is alone in its batch, because nobody can
-know which rows it will pick.
+row, except that appends to one flow fold into one. A claim is alone in its batch, because nobody
+can know which rows it will pick.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from unbroken.stores.batch import (
@@ -32,6 +33,46 @@ Part = Start | Record | Change | Claim
 Row = tuple[str, str]
 
 
+class RecordEntry:
+    """One effect of an owned flow: by far the most frequent write.
+
+    `landed` is its answer, also for a waiter that was cancelled meanwhile.
+    """
+
+    __slots__ = ("error", "future", "landed", "on_lost", "record")
+
+    def __init__(
+        self,
+        record: Record,
+        future: asyncio.Future[None] | None,
+        on_lost: Callable[[RecordEntry], None] | None,
+    ) -> None:
+        self.record = record
+        self.future = future
+        self.on_lost = on_lost
+        self.landed: bool | None = None
+        self.error: Exception | None = None
+
+    def answer(self, *, landed: bool) -> None:
+        """Say whether the effect was written."""
+        self.landed = landed
+        future = self.future
+        if future is not None:
+            if not future.done():
+                future.set_result(None)
+        elif self.on_lost is not None and not landed:
+            self.on_lost(self)
+
+    def answer_fenced(self) -> None:
+        """Say that nothing was written because the replica is gone."""
+        self.answer(landed=False)
+
+    def fail(self, error: Exception) -> None:
+        """Say that the database refuses these contents."""
+        self.error = error
+        self.answer(landed=False)
+
+
 class Entry:
     """Parts that must share a transaction, and who waits for their answers."""
 
@@ -53,51 +94,56 @@ class Entry:
     def answer(self, answers: tuple[object, ...]) -> None:
         """Give the answers to who waits, if anyone still does."""
         if not self.future.done():
-            is_record = len(self.parts) == 1 and type(self.parts[0]) is Record
-            self.future.set_result(answers[0] if is_record else answers)
+            self.future.set_result(answers)
 
     def answer_fenced(self) -> None:
         """Say that nothing was written because the replica is gone."""
         if not self.future.done():
-            is_record = len(self.parts) == 1 and type(self.parts[0]) is Record
-            self.future.set_result(False if is_record else None)
+            self.future.set_result(None)
 
     def fail(self, error: Exception) -> None:
         """Say that the database refuses these contents."""
         if not self.future.done():
             self.future.set_exception(error)
 
-    @staticmethod
-    def to_batch(
-        entries: list[Entry], replica: str, generation: int, number: int, *, last: bool
-    ) -> Batch:
-        """Sort the parts of all entries into one batch."""
-        starts: list[Start] = []
-        records: list[Record] = []
-        changes: dict[object, Change] = {}
-        claim: Claim | None = None
-        for entry in entries:
-            for part in entry.parts:
-                if isinstance(part, Record):
+
+AnyEntry = RecordEntry | Entry
+
+
+def to_batch(
+    entries: Sequence[AnyEntry], replica: str, generation: int, number: int, *, last: bool = False
+) -> Batch:
+    """Sort the parts of all entries into one batch."""
+    starts: list[Start] = []
+    records: list[Record] = []
+    changes: dict[object, Change] = {}
+    claim: Claim | None = None
+    for entry in entries:
+        if isinstance(entry, RecordEntry):
+            records.append(entry.record)
+            continue
+        for part in entry.parts:
+            match part:
+                case Record():
                     records.append(part)
-                elif isinstance(part, Start):
+                case Start():
                     starts.append(part)
-                elif isinstance(part, Claim):
+                case Claim():
                     claim = part
-                elif isinstance(part, Append):
+                case Append():
                     _fold(changes, part)
-                else:
+                case _:
                     changes[id(part)] = part
-        return Batch(
-            replica,
-            generation,
-            number,
-            tuple(starts),
-            tuple(records),
-            tuple(changes.values()),
-            claim,
-            last,
-        )
+    return Batch(
+        replica,
+        generation,
+        number,
+        tuple(starts),
+        tuple(records),
+        tuple(changes.values()),
+        claim,
+        last,
+    )
 
 
 def _fold(changes: dict[object, Change], append: Append) -> None:
@@ -122,24 +168,22 @@ def _rows(part: Part) -> tuple[Row, ...]:
             return ((part.flow.type, part.flow.id),)
 
 
-def assemble(queue: deque[Entry], limit: int) -> list[Entry]:
+def assemble(queue: deque[AnyEntry], limit: int) -> list[AnyEntry]:
     """Take from the queue what one transaction may hold, in order."""
-    taken: list[Entry] = []
+    taken: list[AnyEntry] = []
     touched: dict[Row, Literal["append", "other"]] = {}
     size = 0
     while queue and size < limit:
         entry = queue[0]
-        parts = entry.parts
-        if len(parts) == 1 and type(parts[0]) is Record:
-            taken.append(queue.popleft())
+        if isinstance(entry, RecordEntry):
             size += 1
-            continue
-        if entry.duty == "audit" or any(type(part) is Claim for part in parts):
-            return taken or [queue.popleft()]
-        if not _fits(parts, touched):
-            break
+        else:
+            if entry.duty == "audit" or any(isinstance(part, Claim) for part in entry.parts):
+                return taken or [queue.popleft()]
+            if not _fits(entry.parts, touched):
+                break
+            size += len(entry.parts)
         taken.append(queue.popleft())
-        size += len(parts)
     return taken
 
 
@@ -155,42 +199,35 @@ def _fits(parts: tuple[Part, ...], touched: dict[Row, Literal["append", "other"]
     return True
 
 
-def answers_of(entries: list[Entry], batch: Batch, receipt: Receipt) -> None:
+def answers_of(entries: Sequence[AnyEntry], batch: Batch, receipt: Receipt) -> None:
     """Hand the receipt's answers to the entries they belong to."""
-    if not batch.starts and not batch.changes and batch.claim is None:
-        _answer_records(entries, receipt.refused)
-        return
+    refused = receipt.refused
     started = iter(receipt.started)
     changed = {
-        id(change): answer
-        for change, answer in zip(batch.changes, receipt.changed, strict=True)
+        id(change): answer for change, answer in zip(batch.changes, receipt.changed, strict=True)
     }
     appends = _appends(batch, receipt)
     index = 0
     for entry in entries:
+        if isinstance(entry, RecordEntry):
+            entry.answer(landed=index not in refused)
+            index += 1
+            continue
         answers: list[object] = []
         for part in entry.parts:
-            if type(part) is Record:
-                answers.append(index not in receipt.refused)
-                index += 1
-            elif type(part) is Start:
-                answers.append(next(started))
-            elif type(part) is Claim:
-                answers.append(receipt)
-            elif type(part) is Append:
-                answers.append(appends[part.type, part.id].take(len(part.messages)))
-            else:
-                answers.append(changed[id(part)])
+            match part:
+                case Record():
+                    answers.append(index not in refused)
+                    index += 1
+                case Start():
+                    answers.append(next(started))
+                case Claim():
+                    answers.append(receipt)
+                case Append():
+                    answers.append(appends[part.type, part.id].take(len(part.messages)))
+                case _:
+                    answers.append(changed[id(part)])
         entry.answer(tuple(answers))
-
-
-def _answer_records(entries: list[Entry], refused: frozenset[int]) -> None:
-    index = 0
-    for entry in entries:
-        count = len(entry.parts)
-        answers = tuple(i not in refused for i in range(index, index + count))
-        index += count
-        entry.answer(answers)
 
 
 class _Shares:
@@ -215,8 +252,11 @@ def _appends(batch: Batch, receipt: Receipt) -> dict[Row, _Shares]:
     }
 
 
-def remains_after_landing(entry: Entry, owned: dict[int, int]) -> bool:
+def remains_after_landing(entry: AnyEntry, owned: dict[int, int]) -> bool:
     """Answer what a landed batch must have done; True if the entry has to be sent again."""
+    if isinstance(entry, RecordEntry):
+        entry.answer(landed=True)
+        return False
     answers: list[object] = []
     again: list[Part] = []
     for part in entry.parts:

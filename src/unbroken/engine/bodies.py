@@ -11,8 +11,11 @@ import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextvars import Context, copy_context
 from functools import partial
-from types import TracebackType
-from typing import Any
+from types import CoroutineType, TracebackType
+from typing import Any, cast
+from uuid import UUID
+
+import msgspec
 
 from unbroken.engine.effect_spec import EffectSpec
 from unbroken.engine.scope import SCOPE, Scope
@@ -24,27 +27,33 @@ Call = Callable[[], object]
 
 async def run_body(scope: Scope, key: str, spec: EffectSpec, call: Call) -> object:
     """Run a body beneath `key` and give its value; raises what it raises, or TimeoutError."""
-    if spec.timeout is None:
-        return await _run(scope, key, spec, call)
-    async with TimeLimit(scope.incarnation.services.clock, spec.timeout):
-        return await _run(scope, key, spec, call)
-
-
-async def _run(scope: Scope, key: str, spec: EffectSpec, call: Call) -> object:
-    incarnation = scope.incarnation
+    services = scope.incarnation.services
+    if spec.timeout is not None:
+        async with TimeLimit(services.clock, spec.timeout):
+            unlimited = msgspec.structs.replace(spec, timeout=None)
+            return await run_body(scope, key, unlimited, call)
     context = copy_context()
-    context.run(SCOPE.set, Scope(incarnation, f"{key}/", asyncio.current_task(), body_of=key))
+    body_scope = Scope(scope.incarnation, f"{key}/", asyncio.current_task(), body_of=key)
+    context.run(SCOPE.set, body_scope)
+    result: Any
     if spec.in_thread:
-        result = await incarnation.services.run_in_thread(partial(context.run, call))
+        result = await services.run_in_thread(partial(context.run, call))
     else:
         result = context.run(call)
-    if isinstance(result, Coroutine):
+    kind = cast("type[object]", type(result))
+    if kind is CoroutineType:
         return await InContext(context, result)
+    if kind in PLAIN:
+        return result
     if inspect.isawaitable(result):
         return await InContext(context, _await(result))
     if isinstance(result, Generator) or inspect.isasyncgen(result):
         raise GeneratorRefused(f"the effect {key!r} returned a generator: return a list")
     return result
+
+
+# Looking at these for an `__await__` would be the dearest part of a quick body.
+PLAIN = frozenset((str, int, float, bool, bytes, type(None), dict, list, tuple, UUID))
 
 
 async def _await(awaitable: Awaitable[object]) -> object:
@@ -73,7 +82,7 @@ class InContext:
             except GeneratorExit:
                 run(coroutine.close)
                 raise
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001  handed on to the body
                 step = partial(coroutine.throw, error)
             else:
                 step = partial(coroutine.send, value)

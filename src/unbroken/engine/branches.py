@@ -1,8 +1,8 @@
 """Runs branches of a flow side by side, each in a task and a scope of its own.
 
-While it joins, the parent counts as waiting, so a flow whose branches all wait is blocked. The first
-failure cancels the other branches; what they were doing is recorded as cut, and on a replay they
-stand there until they are cut again.
+While it joins, the parent counts as waiting, so a flow whose branches all wait is blocked. The
+first failure cancels the other branches; what they were doing is recorded as cut, and on a replay
+they stand there until they are cut again.
 """
 
 from __future__ import annotations
@@ -91,9 +91,7 @@ async def _end_all(tasks: Sequence[asyncio.Task[object]]) -> None:
         raise cancelled
 
 
-def _results(
-    incarnation: Incarnation, tasks: Sequence[asyncio.Task[object]]
-) -> tuple[object, ...]:
+def _results(incarnation: Incarnation, tasks: Sequence[asyncio.Task[object]]) -> tuple[object, ...]:
     errors = [task.exception() for task in tasks if not task.cancelled()]
     if incarnation.is_sealed or any(error and signals.is_signal(error) for error in errors):
         raise signals.Suspended

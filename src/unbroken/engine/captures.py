@@ -1,10 +1,10 @@
 """The law of one effect: a completed one never runs again; an at-most-once body begins once.
 
-At least once: run, record, go on. A crash in between runs the body again.
-At most once: the marker `key.begun` is committed before the body begins and never shares a batch with
-the result (R5). Begun and not ended is `EffectInterrupted`, the same on every replay.
-Retries: each failed attempt leaves `key.1`, `key.2`, … with the instant before which the next one
-must not begin; all of them go when the effect ends.
+At least once: run, record, go on. A crash in between runs the body again. At most once: the marker
+`key.begun` is committed before the body begins and never shares a batch with the result (R5). Begun
+and not ended is `EffectInterrupted`, the same on every replay. Retries: each failed attempt leaves
+`key.1`, `key.2`, … with the instant before which the next one must not begin; all of them go when
+the effect ends.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ async def perform(
     incarnation = scope.incarnation
     incarnation.taken.pop(key, None)
     incarnation.check_open()
-    key = _known_as(incarnation, scope, key, spec)
+    if spec.aliases:
+        key = _known_as(incarnation, scope, key, spec)
     if incarnation.was_cut(key):
         await until_cut_again(scope, key)
     effect = incarnation.recorded(key, Kind.CAPTURE)
-    args, kwargs = arguments
-    digest = incarnation.services.serializer.digest(args, kwargs) if args or kwargs else 0
+    digest = incarnation.services.serializer.digest(*arguments)
     if effect is not None:
         _check_arguments(scope, key, effect.digest, digest)
         return _replayed(incarnation, effect, spec)
@@ -56,38 +56,35 @@ async def perform(
         raise
 
 
-async def _run(
-    scope: Scope, key: str, spec: EffectSpec, call: Call, digest: int | None
-) -> object:
+async def _run(scope: Scope, key: str, spec: EffectSpec, call: Call, digest: int | None) -> object:
+    """Run the body, again if it may be tried again; record its value and give it."""
     incarnation = scope.incarnation
-    begun = f"{key}.begun"
+    services = incarnation.services
+    attempt = 1
     if spec.at_most_once:
-        if begun in incarnation.effects:
-            raise EffectInterrupted(key)
-        await incarnation.record(
-            Effect(begun, Kind.BEGUN, "null", digest=digest, incarnation=incarnation.number)
-        )
-    attempt = await _resume_attempts(scope, key, spec)
+        await _begin_once(incarnation, key, digest)
+    elif spec.retry is not None:
+        attempt = await _resume_attempts(scope, key)
     while True:
-        await _check_lease(incarnation)
+        if services.replica.lease_is_over():
+            await _renew_lease(incarnation)
         try:
             value = await run_body(scope, key, spec, call)
-            return await _keep_value(incarnation, key, spec, value, digest)
-        except Exception as error:
+            payload, kept = services.serializer.round_trip(value, spec.returns, key=key)
+            break
+        except Exception as error:  # noqa: BLE001  a body's failure becomes data
             # A body that swallowed the signal, or failed because of it, has no say any more.
             incarnation.check_open()
             if not await _try_again_later(scope, key, spec, error, attempt):
                 await _keep_error(incarnation, key, error, digest)
         attempt += 1
-
-
-async def _keep_value(
-    incarnation: Incarnation, key: str, spec: EffectSpec, value: object, digest: int | None
-) -> object:
-    """Record a value and give it as the store will give it back."""
-    payload, kept = incarnation.services.serializer.round_trip(value, spec.returns, key=key)
     effect = Effect(
-        key, Kind.CAPTURE, payload.body, payload.type, False, digest, incarnation.number
+        key,
+        Kind.CAPTURE,
+        payload.body,
+        payload.type,
+        digest=digest,
+        incarnation=incarnation.number,
     )
     clears = key in incarnation.marked
     if spec.flush:
@@ -97,13 +94,24 @@ async def _keep_value(
     return kept
 
 
+async def _begin_once(incarnation: Incarnation, key: str, digest: int | None) -> None:
+    """Commit the marker before the body begins; refuse if it is there already."""
+    begun = f"{key}.begun"
+    if begun in incarnation.effects:
+        raise EffectInterrupted(key)
+    await incarnation.record(
+        Effect(begun, Kind.BEGUN, "null", digest=digest, incarnation=incarnation.number)
+    )
+
+
 async def _keep_error(
     incarnation: Incarnation, key: str, error: Exception, digest: int | None
 ) -> None:
     """Record an error and raise it as every replay will."""
     serializer = incarnation.services.serializer
     text = serializer.encode_exception(error)
-    effect = Effect(key, Kind.CAPTURE, text, None, True, digest, incarnation.number)
+    number = incarnation.number
+    effect = Effect(key, Kind.CAPTURE, text, failed=True, digest=digest, incarnation=number)
     await incarnation.record(effect, clears=key in incarnation.marked)
     raise serializer.rebuild_exception(text) from error
 
@@ -120,7 +128,7 @@ def _replayed(incarnation: Incarnation, effect: Effect, spec: EffectSpec) -> obj
 
 def _known_as(incarnation: Incarnation, scope: Scope, key: str, spec: EffectSpec) -> str:
     """Give the key under which the journal knows this effect: a former name, maybe."""
-    if not spec.aliases or key in incarnation.effects:
+    if key in incarnation.effects:
         return key
     suffix = key[len(scope.prefix) + len(spec.name) :]
     for alias in spec.aliases:
@@ -157,11 +165,9 @@ def _sides(shifted: tuple[str, str]) -> tuple[str, str]:
     return shifted[1], "the result of other arguments"
 
 
-async def _resume_attempts(scope: Scope, key: str, spec: EffectSpec) -> int:
+async def _resume_attempts(scope: Scope, key: str) -> int:
     """Wait until the next attempt may begin; give its number."""
     attempt = 1
-    if spec.retry is None:
-        return attempt
     effects = scope.incarnation.effects
     while (mark := effects.get(f"{key}.{attempt}")) is not None:
         attempt += 1
@@ -175,7 +181,7 @@ async def _try_again_later(
 ) -> bool:
     """Record a failed attempt and wait for the next; False if there is none."""
     if spec.retry is None or isinstance(error, SerializationError):
-        return False
+        return False  # the same value would not become storable by running the body again
     services = scope.incarnation.services
     delay = spec.retry.next_delay(error, attempt, services.random.fraction())
     if delay is None:
@@ -193,11 +199,9 @@ def _stay(delay: timedelta, suspend_above: timedelta) -> float:
     return 0.0 if delay > suspend_above else FOREVER
 
 
-async def _check_lease(incarnation: Incarnation) -> None:
+async def _renew_lease(incarnation: Incarnation) -> None:
     """Begin no body while others may believe this replica dead (R5)."""
-    incarnation.check_open()
-    replica = incarnation.services.replica
-    if replica.lease_is_over() and not await replica.renew():
+    if not await incarnation.services.replica.renew():
         incarnation.seal(Lost())
     incarnation.check_open()
 

@@ -44,9 +44,7 @@ async def start_child(scope: Scope, key: str, type: str, id: str, param: str) ->
     return await _find_ended(incarnation, ref)
 
 
-async def _start(
-    incarnation: Incarnation, key: str, ref: ChildRef, param: str
-) -> Outcome | None:
+async def _start(incarnation: Incarnation, key: str, ref: ChildRef, param: str) -> Outcome | None:
     services = incarnation.services
     parent = Parent(incarnation.flow, message_key(key))
     start = Start(ref.type, ref.id, param, due_at=services.replica.now(), parent=parent)

@@ -13,7 +13,16 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Literal
 
-from unbroken.engine.batching import Entry, Part, answers_of, assemble, remains_after_landing
+from unbroken.engine.batching import (
+    AnyEntry,
+    Entry,
+    Part,
+    RecordEntry,
+    answers_of,
+    assemble,
+    remains_after_landing,
+    to_batch,
+)
 from unbroken.engine.replica import Backoff
 from unbroken.model.errors import BatchRefused, OutcomeUnknown, StoreError, StoreUnavailable
 from unbroken.stores.batch import Batch, Receipt, Record
@@ -38,19 +47,25 @@ class Committer:
         self._rest = services.rest
         self._on_fenced = on_fenced
         self._on_landed = on_landed
-        self._backoff = Backoff(
-            services.clock, services.random, services.settings.max_backoff
-        )
-        self._queue: deque[Entry] = deque()
+        self._backoff = Backoff(services.clock, services.random, services.settings.max_backoff)
+        self._queue: deque[AnyEntry] = deque()
         self._wake: asyncio.Future[None] | None = None
         self._loop = asyncio.get_running_loop()
-        self._resting = True
+        self._resting = False
+        self._rest.begin()
 
-    def record(self, record: Record) -> asyncio.Future[bool]:
-        """Queue an effect of an owned flow; the answer says whether it was written."""
-        future: asyncio.Future[bool] = self._loop.create_future()
-        self._add(Entry((record,), future, inside=True))
-        return future
+    def record(
+        self, record: Record, *, on_lost: Callable[[RecordEntry], None] | None = None
+    ) -> RecordEntry:
+        """Queue an effect of an owned flow.
+
+        The entry's future says when it is answered; with `on_lost` nobody waits, and it is called
+        if the effect was not written.
+        """
+        future = self._loop.create_future() if on_lost is None else None
+        entry = RecordEntry(record, future, on_lost)
+        self._add(entry)
+        return entry
 
     def submit(self, *parts: Part, inside: bool) -> asyncio.Future[tuple[object, ...] | None]:
         """Queue parts that must share a transaction; the answers come in their order.
@@ -61,7 +76,7 @@ class Committer:
         self._add(Entry(parts, future, inside=inside))
         return future
 
-    def _add(self, entry: Entry) -> None:
+    def _add(self, entry: AnyEntry) -> None:
         self._queue.append(entry)
         if self._resting:
             self._resting = False
@@ -112,17 +127,14 @@ class Committer:
         self._queue.extend(kept)
 
     @staticmethod
-    def _drop(entry: Entry) -> bool:
-        if entry.inside:
+    def _drop(entry: AnyEntry) -> bool:
+        is_inside = isinstance(entry, RecordEntry) or entry.inside
+        if is_inside:
             entry.answer_fenced()
-        return entry.inside
+        return is_inside
 
-    async def _commit(self, entries: list[Entry]) -> None:
-        if entries[0].duty == "audit":
-            await self._on_landed()
-        if not any(entry.parts or entry.duty == "probe" for entry in entries):
-            for entry in entries:
-                entry.answer(())
+    async def _commit(self, entries: list[AnyEntry]) -> None:
+        if await self._only_duties(entries):
             return
         while True:
             batch = self._batch(entries)
@@ -144,11 +156,23 @@ class Committer:
             await self._accept(entries, batch, receipt)
             return
 
-    def _batch(self, entries: list[Entry], *, last: bool = False) -> Batch:
-        replica = self._replica
-        return Entry.to_batch(entries, replica.id, replica.generation, replica.batch + 1, last=last)
+    async def _only_duties(self, entries: list[AnyEntry]) -> bool:
+        """Do what needs no transaction; False if there is something to commit."""
+        first = entries[0]
+        if isinstance(first, Entry) and first.duty == "audit":
+            await self._on_landed()
+        duties = [one for one in entries if isinstance(one, Entry) and not one.parts]
+        if len(duties) < len(entries) or any(duty.duty == "probe" for duty in duties):
+            return False
+        for duty in duties:
+            duty.answer(())
+        return True
 
-    async def _accept(self, entries: list[Entry], batch: Batch, receipt: Receipt | None) -> None:
+    def _batch(self, entries: list[AnyEntry], *, last: bool = False) -> Batch:
+        replica = self._replica
+        return to_batch(entries, replica.id, replica.generation, replica.batch + 1, last=last)
+
+    async def _accept(self, entries: list[AnyEntry], batch: Batch, receipt: Receipt | None) -> None:
         if receipt is None:
             await self._fenced(entries)
             return
@@ -156,13 +180,13 @@ class Committer:
         self._replica.learn_time(receipt.at)
         answers_of(entries, batch, receipt)
 
-    async def _fenced(self, entries: list[Entry]) -> None:
+    async def _fenced(self, entries: list[AnyEntry]) -> None:
         """Nothing was written and nothing more will be under this id."""
         outside = [entry for entry in entries if not self._drop(entry)]
         self._queue.extendleft(reversed(outside))
         await self._on_fenced()
 
-    async def _settle(self, entries: list[Entry]) -> bool:
+    async def _settle(self, entries: list[AnyEntry]) -> bool:
         """Settle an unknown outcome; True if the entries are dealt with."""
         landed = await self._replica.settle()
         if landed is None:
@@ -187,7 +211,7 @@ class Committer:
                 self._replica.report_unavailable(error)
                 await self._backoff.pause()
 
-    async def _split(self, entries: list[Entry], error: BatchRefused) -> None:
+    async def _split(self, entries: list[AnyEntry], error: BatchRefused) -> None:
         """Halve until the guilty entry is alone; only it fails (R7)."""
         if len(entries) == 1:
             entries[0].fail(error)

@@ -1,7 +1,8 @@
 """What is known of an effect before it is called: how to name, run and keep it.
 
-The name of a callable: a function's own name (a method's without its class, so that stubs and renamed
-classes keep their keys), a partial's function, the class of a callable object. A lambda has none.
+The name of a callable: a function's own name (a method's without its class, so that stubs and
+renamed classes keep their keys), a partial's function, the class of a callable object. A lambda has
+none.
 """
 
 from __future__ import annotations
@@ -91,15 +92,18 @@ def _function_of(work: Any) -> Callable[..., object]:
     return work
 
 
-def _name_of(function: Any) -> str:
-    return getattr(function, "__name__", None) or type(function).__name__
+def _name_of(function: object) -> str:
+    name = getattr(function, "__name__", None)
+    return name if isinstance(name, str) else type(function).__name__
 
 
 def _called(function: Any) -> Any:
     """Give what runs when a callable object is called."""
     if isinstance(function, (FunctionType, BuiltinFunctionType, type)):
         return function
-    return getattr(type(function), "__call__", function)
+    owner: type[object] = type(function)
+    call = vars(owner).get("__call__")
+    return call if callable(call) else function
 
 
 def _returns_of(function: Any) -> object:
@@ -109,11 +113,8 @@ def _returns_of(function: Any) -> object:
         returns = get_type_hints(_called(function)).get("return", Any)
     except (NameError, TypeError, AttributeError):
         return Any
-    return Any if _has_type_variable(returns) else returns
-
-
-def _has_type_variable(annotation: object) -> bool:
-    return isinstance(annotation, TypeVar) or bool(getattr(annotation, "__parameters__", ()))
+    is_generic = isinstance(returns, TypeVar) or bool(getattr(returns, "__parameters__", ()))
+    return Any if is_generic else returns
 
 
 def _may_block(function: Any) -> bool:

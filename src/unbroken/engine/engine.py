@@ -1,7 +1,7 @@
 """One engine: the parts, how they start and stop, and what a lost identity means.
 
-When this replica is declared dead (*fenced*), every incarnation is sealed and every queued write of a
-flow dropped; the process goes on under a fresh id. Requests from outside survive that.
+When this replica is declared dead (*fenced*), every incarnation is sealed and every queued write of
+a flow dropped; the process goes on under a fresh id. Requests from outside survive that.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from unbroken.engine.warmth import WarmBudget
 from unbroken.model.errors import AppNotRunning, BatchRefused, StoreError
 from unbroken.model.records import Claimed, Delivery, FlowRef, Message, Outcome, Status
 from unbroken.stores.batch import Append, Appended, NewMessage, Start, Started
+
+RETENTION_PAGE = 1000
 
 
 class Engine:
@@ -100,7 +102,7 @@ class Engine:
     def _lost(self) -> None:
         """The beat found no row: let the committer find it too, with its next batch."""
         if not self._is_stopping:
-            asyncio.ensure_future(self.services.committer.probe())
+            self._run(self.services.committer.probe())
 
     async def _fenced(self) -> None:
         """Called by the committer, whose queue stands still meanwhile."""
@@ -203,9 +205,7 @@ class Engine:
                 await self.poller.read_inbox(appended.flow.number)
                 return
             now = self.services.replica.now()
-            incarnation.deliver(
-                Message(position, message.key, message.type, message.body, now)
-            )
+            incarnation.deliver(Message(position, message.key, message.type, message.body, now))
             incarnation.inbox.counter = position
 
     async def _deliver_told(self, told: Appended, message: NewMessage) -> None:
@@ -216,7 +216,7 @@ class Engine:
         future = self.completions.wait_for(flow.number)
         try:
             if flow.number not in self.executor.residents:
-                found = await self.services.store.find(flow.type, flow.id)
+                found = await self.find(flow.type, flow.id)
                 if found is not None and found.status != Status.LIVE:
                     return Ended(found)
                 self.poller.look()
@@ -226,7 +226,11 @@ class Engine:
 
     async def find(self, type: str, id: str) -> Outcome | None:
         """Read how a flow stands."""
-        return await self.services.store.find(type, id)
+        self.services.rest.begin()
+        try:
+            return await self.services.store.find(type, id)
+        finally:
+            self.services.rest.end()
 
     def _committer(self) -> Committer:
         if self._is_stopping:
@@ -241,9 +245,9 @@ class Engine:
         while True:
             before = services.replica.now() - int(retention * 1_000_000)
             try:
-                deleted = await services.store.delete_ended(before, 1000)
+                deleted = await services.store.delete_ended(before, RETENTION_PAGE)
             except (StoreError, BatchRefused) as error:
                 services.replica.report_unavailable(error)
                 deleted = 0
-            if deleted < 1000:
+            if deleted < RETENTION_PAGE:
                 await services.clock.sleep(min(retention, 3600.0))

@@ -13,15 +13,7 @@ from collections.abc import Awaitable, Callable
 
 from unbroken.engine.completions import Completions, message_of
 from unbroken.engine.incarnation import Incarnation
-from unbroken.engine.outcomes import (
-    Ending,
-    Failed,
-    Lost,
-    Parked,
-    Released,
-    Succeeded,
-    Suspended,
-)
+from unbroken.engine.outcomes import Ending, Failed, Lost, Parked, Released, Succeeded, Suspended
 from unbroken.engine.replica import Backoff
 from unbroken.engine.scope import SCOPE, Scope
 from unbroken.engine.services import Services
@@ -106,23 +98,18 @@ class Executor:
             payload, _ = serializer.round_trip(value, flow_type.returns)
             return Succeeded(payload.body, payload.type)
         except DeserializationError as error:
-            return self._deserialization_failed(incarnation, error)
+            # Stored data that does not fit the code is no failure of the flow.
+            return Parked(serializer.encode_exception(error))
         except signals.Signal:
             return Lost()
         except asyncio.CancelledError:
             return self._cancelled(incarnation)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  a flow's failure becomes data
             return await self._raised(incarnation, error)
         except BaseExceptionGroup as group:
             if signals.is_signal(group):
                 return Lost()
             raise
-
-    def _deserialization_failed(
-        self, incarnation: Incarnation, error: DeserializationError
-    ) -> Ending:
-        """Stored data that does not fit the code is no failure of the flow: park it."""
-        return Parked(self._services.serializer.encode_exception(error))
 
     def _cancelled(self, incarnation: Incarnation) -> Ending:
         if incarnation.is_sealed:
@@ -187,7 +174,8 @@ class Executor:
 
     def _leave_behind(self, incarnation: Incarnation) -> None:
         """User code did not leave in time: end without it."""
-        if incarnation.is_finishing or self.residents.get(incarnation.flow.number) is not incarnation:
+        is_resident = self.residents.get(incarnation.flow.number) is incarnation
+        if incarnation.is_finishing or not is_resident:
             return
         text = "the flow's code did not leave memory in time; it is left behind and cannot write"
         incarnation.emit("flow.left_behind", text, logging.WARNING)

@@ -13,8 +13,8 @@ Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 class FlowType(msgspec.Struct, frozen=True):
     """How to run one type of flow.
 
-    `run` begins one incarnation. `decode` may raise DeserializationError. `returns` is the annotation
-    of the result.
+    `run` begins one incarnation. `decode` may raise DeserializationError. `returns` is the
+    annotation of the result.
     """
 
     name: str

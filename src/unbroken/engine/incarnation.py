@@ -1,8 +1,8 @@
 """One run of a flow from its first line: its journal, its waits, and its seal.
 
-The journal is what is recorded so far. *Sealing* ends the incarnation: from then on every use of the
-engine raises `Suspended`, nothing is written, and whatever the user's code still returns or raises
-is ignored. An incarnation is *blocked* when all its branches wait; then it may leave memory.
+The journal is what is recorded so far. *Sealing* ends the incarnation: from then on every use of
+the engine raises `Suspended`, nothing is written, and whatever the user's code still returns or
+raises is ignored. An incarnation is *blocked* when all its branches wait; then it may leave memory.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Iterator
 
+from unbroken.engine.batching import RecordEntry
 from unbroken.engine.events import Event
 from unbroken.engine.inbox import Inbox
 from unbroken.engine.outcomes import Ending, Lost, Parked, Released, Suspended
@@ -18,7 +19,7 @@ from unbroken.engine.scope import Scope
 from unbroken.engine.services import Services
 from unbroken.model import signals
 from unbroken.model.clock import Alarm
-from unbroken.model.errors import BatchRefused, ReplayMismatch
+from unbroken.model.errors import ReplayMismatch
 from unbroken.model.records import Claimed, Effect, FlowRef, Kind, Message, Parent
 from unbroken.stores.batch import Record
 
@@ -166,29 +167,34 @@ class Incarnation:
 
         Raises `Suspended` if the incarnation is over or not this replica's any more.
         """
-        future = self.queue(effect, consumes=consumes, clears=clears)
+        entry = self._hand_over(effect, consumes, clears=clears)
+        future = entry.future
+        assert future is not None
         try:
-            await asyncio.shield(future)
+            await future
         except asyncio.CancelledError:
-            await self._land_then_cut(future, effect)
+            await self._land_then_cut(entry)
             raise
-        except BatchRefused as error:
-            raise self.park(error) from None
-        if not future.result():
-            self._refused(effect.key)
+        if not entry.landed:
+            self._not_landed(entry)
+            raise signals.Suspended
 
-    def queue(
-        self, effect: Effect, *, consumes: int | None = None, clears: bool = False
-    ) -> asyncio.Future[bool]:
-        """Hand an effect to the committer without waiting; order is kept."""
-        self.check_open()
+    def _hand_over(
+        self, effect: Effect, consumes: int | None, *, clears: bool, awaited: bool = True
+    ) -> RecordEntry:
+        if self.ending is not None or self.is_stopping:
+            self.check_open()
+        committer = self.services.committer
         if self._unflushed:
-            for record in self._unflushed:
-                self.services.committer.record(record)
-            self._unflushed = None
+            for record in self.take_unflushed():
+                committer.record(record, on_lost=self._not_landed)
         self.remember(effect)
         record = Record(self.flow.number, self.number, effect, consumes, clears)
-        return self.services.committer.record(record)
+        return committer.record(record, on_lost=None if awaited else self._not_landed)
+
+    def queue_and_go_on(self, effect: Effect) -> None:
+        """Hand an effect over and go on at once; order is kept. If it is refused, all ends here."""
+        self._hand_over(effect, None, clears=False, awaited=False)
 
     def keep(self, effect: Effect, *, clears: bool = False) -> None:
         """Remember an effect until something else is written; a crash before that forgets it."""
@@ -203,49 +209,40 @@ class Incarnation:
         records, self._unflushed = self._unflushed or [], None
         return records
 
-    def queue_and_go_on(self, effect: Effect) -> None:
-        """Hand an effect over and go on at once; if it cannot be written, the incarnation ends."""
-        self.queue(effect).add_done_callback(self._check_landed)
-
-    def _check_landed(self, future: asyncio.Future[bool]) -> None:
-        if future.cancelled():
-            return
-        error = future.exception()
-        if isinstance(error, BatchRefused):
-            self.park(error)
-        elif error is None and not future.result():
-            self.seal(Lost())
-
     async def cut(self, key: str) -> None:
         """Record that the user's own cancel cut an effect or wait, before control returns (H22)."""
         if self.ending is not None or self.was_cut(key):
             return
         self._cuts = True
-        future = self.queue(Effect(f"{key}.cut", Kind.CUT, "null", incarnation=self.number))
-        await self._land(future)
+        effect = Effect(f"{key}.cut", Kind.CUT, "null", incarnation=self.number)
+        entry = self._hand_over(effect, None, clears=False)
+        await self._land(entry)
 
-    async def _land_then_cut(self, future: asyncio.Future[bool], effect: Effect) -> None:
-        if self.ending is None and await self._land(future):
-            await self.cut(effect.key)
+    async def _land_then_cut(self, entry: RecordEntry) -> None:
+        if self.ending is None and await self._land(entry):
+            await self.cut(entry.record.effect.key)
 
     @staticmethod
-    async def _land(future: asyncio.Future[bool]) -> bool:
+    async def _land(entry: RecordEntry) -> bool:
         """Wait for a commit although the waiting task is being cancelled."""
-        while not future.done():
+        while entry.landed is None:
+            entry.future = asyncio.get_running_loop().create_future()
             try:
-                await asyncio.shield(future)
+                await entry.future
             except asyncio.CancelledError:
                 continue
-            except BatchRefused:
-                return False
-        return not future.cancelled() and future.exception() is None and future.result()
+        return entry.landed
 
-    def _refused(self, key: str) -> None:
-        if self.ending is None:
-            text = f"the store refused {key!r}: this process does not own the flow any more"
-            self.emit("flow.refused", text, logging.WARNING)
-            self.seal(Lost())
-        raise signals.Suspended
+    def _not_landed(self, entry: RecordEntry) -> None:
+        if self.ending is not None:
+            return
+        key = entry.record.effect.key
+        if entry.error is not None:
+            self.park(entry.error)
+            return
+        text = f"the store refused {key!r}: this process does not own the flow any more"
+        self.emit("flow.refused", text, logging.WARNING)
+        self.seal(Lost())
 
     # waiting
 

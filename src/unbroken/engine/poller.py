@@ -90,9 +90,10 @@ class Poller:
         if self._wake.is_set():
             return
         self._is_busy = False
-        self._services.rest.end()
-        nap = asyncio.ensure_future(self._services.clock.sleep(self._services.settings.poll_interval))
-        woken = asyncio.ensure_future(self._wake.wait())
+        services = self._services
+        services.rest.end()
+        nap = asyncio.create_task(services.clock.sleep(services.settings.poll_interval))
+        woken = asyncio.create_task(self._wake.wait())
         try:
             await asyncio.wait((nap, woken), return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -204,4 +205,3 @@ def _drop(future: asyncio.Future[tuple[object, ...] | None]) -> None:
 def poison_text(serializer: Serializer) -> str:
     """Give the error of a poison flow, encoded."""
     return serializer.encode_exception(PoisonFlow())
-

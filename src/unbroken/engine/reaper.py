@@ -28,20 +28,20 @@ class Reaper:
         services = self._services
         backoff = Backoff(services.clock, services.random, services.settings.max_backoff)
         while True:
+            services.rest.begin()
             try:
                 pause = await self._look()
                 backoff.reset()
             except StoreError as error:
                 services.replica.report_unavailable(error)
-                await backoff.pause()
-                continue
-            await services.clock.sleep(pause)
+                pause = None
+            finally:
+                services.rest.end()
+            await (backoff.pause() if pause is None else services.clock.sleep(pause))
 
     async def _look(self) -> float:
         lease = self._services.settings.lease
-        reaped = await self._services.store.reap(
-            self._services.replica.id, int(lease * 1_000_000)
-        )
+        reaped = await self._services.store.reap(self._services.replica.id, int(lease * 1_000_000))
         if reaped.removed:
             text = f"{reaped.removed} replica(s) stopped beating and were declared dead"
             self._services.events.emit(Event("replica.reaped", text))

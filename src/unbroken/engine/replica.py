@@ -1,9 +1,9 @@
 """This process as the store knows it: its id, its fence, its lease, and the store's time.
 
-A replica is registered under a fresh id, ever. Its row is the fence: each batch changes it, and once
-the row is gone nothing written under that id is accepted any more. The process then takes another
-id. The lease is judged on the own monotonic clock, counted from when the last beat was *sent*, so a
-frozen process finds out before it begins anything (`protocol.md` R1, R5; H10).
+A replica is registered under a fresh id, ever. Its row is the fence: each batch changes it, and
+once the row is gone nothing written under that id is accepted any more. The process then takes
+another id. The lease is judged on the own monotonic clock, counted from when the last beat was
+*sent*, so a frozen process finds out before it begins anything (`protocol.md` R1, R5; H10).
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Where a key comes from: the names used so far in one stretch of a flow's code.
 
-The key of an effect is the prefix of its scope and its name; a second use becomes `name#2`. Sub-keys
-hang beneath it: `key.mark` are the engine's own, `key/name` belong to effects inside its body. The
-flow's first line runs in the root scope; each body and each branch has a scope of its own. In a task
-that the engine did not begin, encounter order means nothing, so only explicit names count there.
+The key of an effect is the prefix of its scope and its name; a second use becomes `name#2`.
+Sub-keys hang beneath it: `key.mark` are the engine's own, `key/name` belong to effects inside its
+body. The flow's first line runs in the root scope; each body and each branch has a scope of its
+own. In a task that the engine did not begin, encounter order means nothing, so only explicit names
+count there.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Durable waits: for an instant, for a message, and for the cut that will come again.
 
-A deadline is an absolute instant, recorded when the wait begins and judged again at each look, never
-"the timer has fired" (R10). A message and its consumption are one record; so is a time-out. Whichever
-is recorded has won.
+A deadline is an absolute instant, recorded when the wait begins and judged again at each look,
+never "the timer has fired" (R10). A message and its consumption are one record; so is a time-out.
+Whichever is recorded has won.
 """
 
 from __future__ import annotations

@@ -39,9 +39,7 @@ async def await_outcome(
 
 def _cancel_after(engine: Engine, timeout: timedelta, waiting: asyncio.Task[Ended]) -> Alarm:
     clock = engine.services.clock
-    return clock.call_at(
-        clock.monotonic() + timeout.total_seconds(), lambda: _give_up(waiting)
-    )
+    return clock.call_at(clock.monotonic() + timeout.total_seconds(), lambda: _give_up(waiting))
 
 
 def _give_up(waiting: asyncio.Task[Ended]) -> None:

@@ -18,9 +18,7 @@ T4 = TypeVar("T4")
 @overload
 def gather(b1: Awaitable[T1], /) -> Coroutine[object, object, tuple[T1]]: ...
 @overload
-def gather(
-    b1: Awaitable[T1], b2: Awaitable[T2], /
-) -> Coroutine[object, object, tuple[T1, T2]]: ...
+def gather(b1: Awaitable[T1], b2: Awaitable[T2], /) -> Coroutine[object, object, tuple[T1, T2]]: ...
 @overload
 def gather(
     b1: Awaitable[T1], b2: Awaitable[T2], b3: Awaitable[T3], /
@@ -34,8 +32,8 @@ def gather(*branches: Awaitable[T]) -> Coroutine[object, object, tuple[T, ...]]:
 def gather(*branches: Awaitable[Any]) -> Coroutine[object, object, tuple[Any, ...]]:
     """Run branches side by side and give their results in order.
 
-    Each branch has its own names. The first failure cancels the others and is raised after they have
-    ended. A flow whose branches all wait leaves memory like any other.
+    Each branch has its own names. The first failure cancels the others and is raised after they
+    have ended. A flow whose branches all wait leaves memory like any other.
     """
     scope = scope_for_wait("gather(…)")
     key = scope.take("gather", explicit=False)

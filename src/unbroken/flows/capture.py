@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import timedelta
 from functools import partial, wraps
-from typing import Any, Literal, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeAlias, TypeVar, overload
 
 import msgspec
 
@@ -21,6 +21,12 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 Name = str | Callable[..., str]
+# By number, so that under strict checking a lambda's arguments are known to be of any type.
+KeyFunction: TypeAlias = (
+    Callable[Concatenate[Any, ...], str]
+    | Callable[Concatenate[Any, Any, ...], str]
+    | Callable[Concatenate[Any, Any, Any, ...], str]
+)
 MARK = "__unbroken_effect__"
 
 
@@ -101,10 +107,11 @@ def _taken(
             spec = _renamed(spec, name)
         digested = args
     else:
+        if inspect.ismethod(work):
+            args = (work.__self__, *args)
         spec = _declared_spec(specs.of(declared.work), declared, name, args, kwargs)
         digested = args[1:] if declared.is_method else args
-        # A method that was declared with @effect is bound by now; the rest is its own function.
-        work = declared.work if not inspect.ismethod(work) else partial(declared.work, work.__self__)
+        work = declared.work
     key = scope.take(need_name(spec), explicit=spec.explicit)
     scope.incarnation.taken[key] = None
     call = partial(work, *args, **kwargs) if args or kwargs else work
@@ -196,7 +203,7 @@ def effect(
 @overload
 def effect(
     *,
-    name: str | Callable[..., str] | None = None,
+    name: str | KeyFunction | None = None,
     aliases: Sequence[str] = (),
     at_most_once: Literal[False] = False,
     retry: Retry | None = None,
@@ -207,7 +214,7 @@ def effect(
 @overload
 def effect(
     *,
-    name: str | Callable[..., str] | None = None,
+    name: str | KeyFunction | None = None,
     aliases: Sequence[str] = (),
     at_most_once: Literal[True],
     timeout: timedelta | None = None,
@@ -233,32 +240,26 @@ def effect(
     before that runs it again. `aliases`: names it had before. `thread=False`: a plain function runs
     in place and not in a thread. Raises ConfigurationError for a contradiction.
     """
-    if work is None:
-        return partial(
-            effect,
-            name=name,
-            aliases=aliases,
-            at_most_once=at_most_once,
-            retry=retry,
-            timeout=timeout,
-            flush=flush,
-            thread=thread,
+
+    def declare(work: Any) -> Callable[..., Coroutine[object, object, Any]]:
+        if not callable(work):
+            raise TypeError(f"effect(…) takes a function, not a {type(work).__name__}")
+        contradiction = at_most_once and (retry is not None or not flush)
+        _check(name, aliases, timeout, contradiction=contradiction)
+        declared = Declared(
+            work,
+            name,
+            tuple(aliases),
+            at_most_once,
+            retry,
+            None if timeout is None else timeout.total_seconds(),
+            flush,
+            thread,
+            _is_method(work),
         )
-    if not callable(work):
-        raise TypeError(f"effect(…) takes a function, not a {type(work).__name__}")
-    _check(name, aliases, timeout, contradiction=at_most_once and (retry is not None or not flush))
-    declared = Declared(
-        work,
-        name,
-        tuple(aliases),
-        at_most_once,
-        retry,
-        None if timeout is None else timeout.total_seconds(),
-        flush,
-        thread,
-        _is_method(work),
-    )
-    return _declare(declared)
+        return _declare(declared)
+
+    return declare if work is None else declare(work)
 
 
 def _declare(declared: Declared) -> Callable[..., Coroutine[object, object, Any]]:
@@ -293,5 +294,5 @@ def _check(
 def _is_method(work: Callable[..., object]) -> bool:
     """Whether the first argument is the instance, which is never stored nor compared."""
     code = getattr(work, "__code__", None)
-    names = code.co_varnames[: code.co_argcount] if code is not None else ()
+    names: tuple[str, ...] = code.co_varnames[: code.co_argcount] if code is not None else ()
     return not inspect.ismethod(work) and bool(names) and names[0] in {"self", "cls"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Generic, ParamSpec, TypeVar, cast
 
 from unbroken.engine.incarnation import Incarnation
 from unbroken.engine.scope import current_scope
@@ -66,8 +66,7 @@ class FlowEffects:
         serializer = self._incarnation.services.serializer
         if effect.failed:
             raise serializer.rebuild_exception(effect.body)
-        value: Any = serializer.decode(Payload(effect.type, effect.body), type)
-        return value
+        return cast(T, serializer.decode(Payload(effect.type, effect.body), type))
 
 
 class Children(Generic[P, R]):
@@ -99,11 +98,6 @@ class CurrentFlow:
         return self._incarnation.flow.id
 
     @property
-    def type(self) -> str:
-        """The name of the flow's type."""
-        return self._incarnation.flow.type
-
-    @property
     def incarnation(self) -> int:
         """How often the flow was begun from its first line by a claim or start."""
         return self._incarnation.number
@@ -124,6 +118,12 @@ class CurrentFlow:
         if definition is None:
             raise RegistrationError(f"{flow_class!r} is no flow: decorate the class with @flow")
         return Children(definition.name)
+
+    # `type` comes last: it hides the builtin in what follows it in the class body.
+    @property
+    def type(self) -> str:
+        """The name of the flow's type."""
+        return self._incarnation.flow.type
 
 
 def current_flow() -> CurrentFlow:

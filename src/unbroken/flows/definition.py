@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Coroutine, Sequence
-from functools import update_wrapper
+from functools import partial, update_wrapper
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast, get_type_hints, overload
 
 from unbroken.flows.children import Child
@@ -61,7 +61,8 @@ class Flow(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[object, object, R]:
         """Run the flow's code in place, in the same scope."""
-        return self.definition.function(*args, **kwargs)
+        running: Coroutine[object, object, R] = self.definition.function(*args, **kwargs)
+        return running
 
     def run(self, id: str, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[object, object, R]:
         """Start a child, or attach to it, and wait for its result.
@@ -103,11 +104,11 @@ def flow(*, name: str = ..., aliases: Sequence[str] = ...) -> FlowDecorator: ...
 def flow(definition: Any = None, /, *, name: str | None = None, aliases: Sequence[str] = ()) -> Any:
     """Make an async function, or a class with an async `run`, a flow.
 
-    `name` is stored with every instance and survives a renamed function; `aliases` are former names.
-    Raises RegistrationError for what cannot be a flow.
+    `name` is stored with every instance and survives a renamed function; `aliases` are former
+    names. Raises RegistrationError for what cannot be a flow.
     """
     if definition is None:
-        return lambda one: _define(one, name, aliases)
+        return partial(_define, name=name, aliases=aliases)
     return _define(definition, name, aliases)
 
 
@@ -117,7 +118,9 @@ def _define(definition: Any, name: str | None, aliases: Sequence[str]) -> Any:
     if isinstance(definition, type):
         run = getattr(definition, "run", None)
         if run is None:
-            raise RegistrationError(f"class {definition.__qualname__}: a flow needs `async def run`")
+            raise RegistrationError(
+                f"{definition.__qualname__}: a flow class needs `async def run`"
+            )
         _check_function(run, f"{definition.__qualname__}.run")
         chosen = name or definition.__name__
         setattr(definition, MARK, Definition(run, chosen, aliases, is_method=True))
@@ -127,7 +130,10 @@ def _define(definition: Any, name: str | None, aliases: Sequence[str]) -> Any:
     _check_function(definition, getattr(definition, "__qualname__", repr(definition)))
     if definition.__name__ == "<lambda>" and name is None:
         raise RegistrationError('a lambda has no name: write flow(name="…")(lambda …: …)')
-    return Flow(Definition(definition, name or definition.__name__, aliases, is_method=False))
+    made: Flow[..., Any] = Flow(
+        Definition(definition, name or definition.__name__, aliases, is_method=False)
+    )
+    return made
 
 
 MARK = "__unbroken_flow__"

@@ -20,7 +20,7 @@ from unbroken.flows.children import Child
 from unbroken.flows.messages import Envelope, MessageWriter, to_message
 from unbroken.flows.results import result_of
 from unbroken.flows.scheduled import Scheduled
-from unbroken.flows.waits import aware_instant
+from unbroken.flows.waits import aware_instant, is_duration
 from unbroken.model.clock import MICROSECOND, moment_of
 from unbroken.model.errors import FlowNotFound, NotRegistered, ParamIgnored
 from unbroken.model.ids import check_id
@@ -34,7 +34,7 @@ R = TypeVar("R")
 BULK_PAGE = 1000
 
 
-class Start(Generic[P]):
+class Start(Generic[P, R]):
     """A flow prepared to be started in bulk; its arguments are encoded and checked."""
 
     __slots__ = ("id", "param", "type")
@@ -70,9 +70,7 @@ class Options(msgspec.Struct, frozen=True):
 class Flows(Generic[P, R]):
     """All flows of one type."""
 
-    def __init__(
-        self, flow_type: FlowType, engine: Callable[[], Engine], options: Options
-    ) -> None:
+    def __init__(self, flow_type: FlowType, engine: Callable[[], Engine], options: Options) -> None:
         self._type = flow_type
         self._engine = engine
         self._options = options
@@ -113,15 +111,15 @@ class Flows(Generic[P, R]):
         self, id: str, delay: timedelta, /, *args: P.args, **kwargs: P.kwargs
     ) -> Coroutine[object, object, Scheduled[R]]:
         """Store a flow that begins after a delay."""
-        if not isinstance(delay, timedelta):
+        if not is_duration(delay):
             raise TypeError("schedule_in(id, delay, …): the delay is a timedelta")
         return self._schedule(id, args, kwargs, lambda now: now + delay // MICROSECOND)
 
-    def prepare(self, id: str, /, *args: P.args, **kwargs: P.kwargs) -> Start[P]:
+    def prepare(self, id: str, /, *args: P.args, **kwargs: P.kwargs) -> Start[P, R]:
         """Check and encode a start for `bulk_schedule`, without writing anything."""
         return Start(self._type.name, check_id(id), self._type.encode(args, kwargs))
 
-    async def bulk_schedule(self, starts: Iterable[Start[P]], /) -> int:
+    async def bulk_schedule(self, starts: Iterable[Start[P, R]], /) -> int:
         """Store many flows in few transactions; give how many are new. Existing ids are skipped."""
         engine = self._engine()
         now = engine.services.replica.now()
@@ -145,7 +143,8 @@ class Flows(Generic[P, R]):
     def options(self, *, detached: bool = False, strict: bool = False) -> Flows[P, R]:
         """Give the same handle with other options.
 
-        `detached`: a start inside a flow makes no child. `strict`: ParamIgnored is raised, not warned.
+        `detached`: a start inside a flow makes no child. `strict`: ParamIgnored is raised, not
+        warned.
         """
         return Flows(self._type, self._engine, Options(detached, strict))
 
@@ -158,8 +157,9 @@ class Flows(Generic[P, R]):
         found = await engine.find(self._type.name, check_id(id))
         if found is None:
             raise FlowNotFound(f"no flow {self._type.name!r} has the id {id!r}")
-        started = Started(found.flow, False, True, None if found.status == "live" else found)
-        result: Any = await self._await(engine, started, timeout)
+        ended = None if found.status == Status.LIVE else found
+        started = Started(found.flow, created=False, outcome=ended)
+        result: R = await self._await(engine, started, timeout)
         return result
 
     async def send_message(
@@ -167,8 +167,8 @@ class Flows(Generic[P, R]):
     ) -> Delivery:
         """Put a message into a flow's inbox; it is consumed once.
 
-        Equal keys are one message for as long as the flow exists. Never raises for an absent or ended
-        flow: the answer says so.
+        Equal keys are one message for as long as the flow exists. Never raises for an absent or
+        ended flow: the answer says so.
         """
         engine = self._engine()
         new = to_message(engine, message, key)
@@ -242,10 +242,8 @@ class Flows(Generic[P, R]):
         return result_of(outcome, self._type.returns, engine.services.serializer, live)
 
     # `list` comes last: it hides the builtin in what follows it in the class body.
-    async def list(
-        self, *statuses: Status, after: int = 0, limit: int = 100
-    ) -> Sequence[FlowInfo]:
-        """List flows in the order of their creation; `after` is the last number of the page before."""
+    async def list(self, *statuses: Status, after: int = 0, limit: int = 100) -> Sequence[FlowInfo]:
+        """List flows in the order of their creation, those after the number `after`."""
         views = await self._engine().services.store.list_flows(
             self._type.name, statuses, after, limit
         )

@@ -37,9 +37,7 @@ class MessageWriter:
         return delivery
 
     @staticmethod
-    async def send_many(
-        engine: Engine, type: str, envelopes: Sequence[Envelope]
-    ) -> list[Delivery]:
+    async def send_many(engine: Engine, type: str, envelopes: Sequence[Envelope]) -> list[Delivery]:
         """Send messages to many flows; all are checked before the first is written."""
         prepared = [
             (check_id(one.id), to_message(engine, one.message, one.key)) for one in envelopes
@@ -51,7 +49,7 @@ class MessageWriter:
 
 
 def to_message(engine: Engine, message: object, key: str | None) -> NewMessage:
-    """Encode a message. Every message has a key before the first try, so that it can be repeated."""
+    """Encode a message; it has a key before the first try, so that it can be sent again."""
     if message is None:
         raise NotSerializable("a message must not be None: send an object that says what happened")
     services = engine.services

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, cast
 
 from unbroken.engine.flow_type import Arguments, FlowType
-from unbroken.flows.definition import Definition, Flow, definition_of
+from unbroken.flows.definition import Definition, definition_of
 from unbroken.model.errors import DuplicateFlow, RegistrationError
 from unbroken.serialization.serializer import Serializer
 
@@ -47,18 +47,16 @@ def registration_of(definition: Any, factory: Any, serializer: Serializer) -> Re
         raise RegistrationError("a factory goes with a class: register(OrderFlow, lambda: …)")
     if is_class:
         run = _run_of_factory(factory or definition)
-    elif isinstance(definition, Flow):
-        run = found.function
     else:
-        run = definition.run
-    return Registration(_flow_type(found, run, serializer), found, (definition, factory)[0])
+        run = definition.run if found.is_method else found.function
+    return Registration(_flow_type(found, run, serializer), found, definition)
 
 
 def _run_of_factory(factory: Callable[[], Any]) -> Callable[..., Awaitable[Any]]:
     async def run(*args: Any, **kwargs: Any) -> Any:
         made = factory()
         if isinstance(made, AbstractAsyncContextManager):
-            async with made as instance:  # pyright: ignore
+            async with cast(AbstractAsyncContextManager[Any], made) as instance:
                 return await instance.run(*args, **kwargs)
         return await made.run(*args, **kwargs)
 

@@ -12,9 +12,7 @@ R = TypeVar("R")
 class Scheduled(Generic[R]):
     """A started flow: `completion()` waits for its result."""
 
-    def __init__(
-        self, id: str, completion: Callable[[timedelta | None], Awaitable[R]]
-    ) -> None:
+    def __init__(self, id: str, completion: Callable[[timedelta | None], Awaitable[R]]) -> None:
         self.id = id
         self._completion = completion
 

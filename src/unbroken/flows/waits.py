@@ -110,7 +110,7 @@ def message(
     suspend_after: timedelta | None = None,
 ) -> Coroutine[object, object, T1 | T2 | T3 | None]: ...
 def message(
-    *types: type[Any],
+    *types: Any,
     where: Callable[[Any], bool] | None = None,
     timeout: timedelta | None = None,
     until: datetime | None = None,
@@ -118,11 +118,12 @@ def message(
 ) -> Coroutine[object, object, Any]:
     """Wait for the first message of one of the types, and consume it.
 
-    `where` selects among them; the others stay for other waits. `timeout` and `until` limit the wait:
-    None is returned then. `suspend_after` is how long the flow stays in memory while it waits.
+    `where` selects among them; the others stay for other waits. `timeout` and `until` limit the
+    wait: None is returned then. `suspend_after` is how long the flow stays in memory while it
+    waits.
     """
     if not types or not all(isinstance(one, type) for one in types):
-        raise TypeError(f"message(…) takes classes, not {types!r}; a union is written message(A, B)")
+        raise TypeError(f"message(…) takes classes, not {types!r}; for A | B write message(A, B)")
     if timeout is not None and until is not None:
         raise TypeError("message(…): give `timeout` or `until`, not both")
     stay = _stay(suspend_after)
@@ -136,9 +137,7 @@ def message(
 
     async def receive() -> Any:
         scope.incarnation.taken.pop(key, None)
-        effect = await waits.receive(
-            scope, key, wanted, deadline_from=deadline_from, stay=stay
-        )
+        effect = await waits.receive(scope, key, wanted, deadline_from=deadline_from, stay=stay)
         return None if effect.type is None else wanted.decode(effect.type, effect.body)
 
     return receive()
@@ -186,7 +185,7 @@ def sleep(
     duration: timedelta, /, *, suspend_after: timedelta | None = None
 ) -> Coroutine[object, object, None]:
     """Wait for a duration, counted from when the sleep began first; a crash does not restart it."""
-    if not isinstance(duration, timedelta):
+    if not is_duration(duration):
         raise TypeError(f"sleep(…) takes a timedelta: write sleep(timedelta(seconds={duration!r}))")
     return _sleep(lambda now: now + duration // MICROSECOND, suspend_after)
 
@@ -213,7 +212,7 @@ async def postpone(delay: timedelta, /) -> NoReturn:
 
     Not recorded: what comes before it and is not captured is done again.
     """
-    if not isinstance(delay, timedelta):
+    if not is_duration(delay):
         raise TypeError("postpone(…) takes a timedelta")
     incarnation = scope_for_wait("postpone(…)").incarnation
     now = incarnation.services.replica.now()
@@ -245,6 +244,11 @@ async def now() -> datetime:
     return moment_of(int(effect.body))
 
 
+def is_duration(value: object) -> bool:
+    """Say whether it is a timedelta; a number of seconds is a common slip."""
+    return isinstance(value, timedelta)
+
+
 def aware_instant(moment: datetime, what: str) -> int:
     """Turn a user's moment into an instant. Raises UsageError if it has no time zone."""
     if moment.tzinfo is None or moment.utcoffset() is None:
@@ -257,7 +261,7 @@ def aware_instant(moment: datetime, what: str) -> int:
 
 def _limit(timeout: timedelta | None, until: datetime | None) -> Callable[[int], int] | None:
     if timeout is not None:
-        if not isinstance(timeout, timedelta):
+        if not is_duration(timeout):
             raise TypeError("timeout must be a timedelta")
         return lambda now: now + timeout // MICROSECOND
     if until is not None:

@@ -1,1 +1,1 @@
-"""Nouns and laws: records, errors, signals and the small interfaces. No I/O; imports nothing of ours."""
+"""Nouns and laws: records, errors, signals, the small interfaces. No I/O, no imports of ours."""

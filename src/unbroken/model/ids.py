@@ -31,5 +31,5 @@ def check_name(text: object, what: str = "name") -> str:
     name = check_id(text, what)
     for mark in RESERVED_IN_NAMES:
         if mark in name:
-            raise InvalidId(f"{what} {name!r}: must not contain {mark!r}, it separates parts of a key")
+            raise InvalidId(f"{what} {name!r}: must not contain {mark!r}, which divides keys")
     return name

@@ -1,4 +1,4 @@
-"""Signals: how the engine leaves user code. They are not errors, so `except Exception` misses them."""
+"""Signals: how the engine leaves user code. No errors: `except Exception` does not see them."""
 
 
 class Signal(BaseException):
@@ -11,7 +11,5 @@ class Suspended(Signal):
 
 def is_signal(error: BaseException) -> bool:
     """Whether an exception is a signal, alone or inside a group (a TaskGroup wraps it)."""
-    if isinstance(error, BaseExceptionGroup):
-        inner: tuple[BaseException, ...] = error.exceptions
-        return any(map(is_signal, inner))
-    return isinstance(error, Signal)
+    inner: tuple[BaseException, ...] = getattr(error, "exceptions", ())
+    return isinstance(error, Signal) or any(map(is_signal, inner))

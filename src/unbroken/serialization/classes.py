@@ -74,7 +74,7 @@ def shape_of(cls: type[object]) -> Shape | None:
     kind = kind_of(cls)
     if kind is None:
         return None
-    hints = _hints(cls)
+    hints = hints_of(cls)
     derived = _derived(kind, cls)
     return Shape(
         kind,
@@ -85,7 +85,10 @@ def shape_of(cls: type[object]) -> Shape | None:
     )
 
 
-def _hints(cls: type[object]) -> dict[str, object]:
+def hints_of(cls: type[object]) -> dict[str, object]:
+    """Give the annotations of a class; none if some cannot be resolved."""
+    if is_pydantic_model(cls):  # it alone knows what a type variable stands for in `Page[int]`
+        return {name: field.annotation for name, field in _pydantic_fields(cls).items()}
     try:
         return typing.get_type_hints(cls, include_extras=True)
     except Exception:  # noqa: BLE001 - resolving annotations runs whatever the user wrote there
@@ -99,8 +102,7 @@ def _defaults(kind: Kind, cls: type[object]) -> list[tuple[str, Default | None]]
         case "attrs":
             return [(a.name, _attrs_default(a.default)) for a in getattr(cls, _ATTRS)]
         case "struct":
-            structs = msgspec.structs.fields(cast("type[msgspec.Struct]", cls))
-            return [(f.name, _struct_default(f)) for f in structs]
+            return _struct_defaults(cast("type[msgspec.Struct]", cls))
         case "named tuple":
             defaults = cast("dict[str, object]", getattr(cls, "_field_defaults", {}))
             names = cast("tuple[str, ...]", getattr(cls, "_fields", ()))
@@ -108,8 +110,7 @@ def _defaults(kind: Kind, cls: type[object]) -> list[tuple[str, Default | None]]
                 (name, _constant(defaults[name]) if name in defaults else None) for name in names
             ]
         case "pydantic":
-            fields = cast("dict[str, Any]", getattr(cls, "__pydantic_fields__", {}))
-            return [(name, _pydantic_default(field)) for name, field in fields.items()]
+            return [(name, _pydantic_default(f)) for name, f in _pydantic_fields(cls).items()]
 
 
 def _derived(kind: Kind, cls: type[object]) -> frozenset[str]:
@@ -141,12 +142,23 @@ def _attrs_default(default: object) -> Default | None:
     return None if type(default).__name__ == "_Nothing" else _constant(default)
 
 
+def _struct_defaults(cls: type[msgspec.Struct]) -> list[tuple[str, Default | None]]:
+    try:
+        return [(field.name, _struct_default(field)) for field in msgspec.structs.fields(cls)]
+    except Exception:  # noqa: BLE001 - it resolves annotations, as above
+        return [(name, None) for name in cls.__struct_fields__]
+
+
 def _struct_default(field: msgspec.structs.FieldInfo) -> Default | None:
     if field.default is not msgspec.NODEFAULT:
         return _constant(field.default)
     if field.default_factory is not msgspec.NODEFAULT:
         return field.default_factory
     return None
+
+
+def _pydantic_fields(cls: type[object]) -> dict[str, Any]:
+    return cast("dict[str, Any]", getattr(cls, "__pydantic_fields__", {}))
 
 
 def _pydantic_default(field: object) -> Default | None:
@@ -172,6 +184,17 @@ def build(cls: type[object], kind: Kind, values: Mapping[str, object]) -> object
         post_init()
         _set(instance, values)
     return instance
+
+
+def hides_fields(cls: type[object]) -> bool:
+    """Say whether JSON of the class leaves out fields, so that a later default would fill them."""
+    match kind_of(cls):
+        case "attrs":  # msgspec skips private ones
+            return any(attribute.name.startswith("_") for attribute in getattr(cls, _ATTRS))
+        case "struct":
+            return cast("type[msgspec.Struct]", cls).__struct_config__.omit_defaults
+        case _:
+            return False
 
 
 def has_init_vars(cls: type[object]) -> bool:

@@ -31,9 +31,9 @@ class Difference(NamedTuple):
     path: str
     reason: str
 
-    def below(self, step: str) -> Difference:
-        """Move the difference one step down the path."""
-        return Difference(step + self.path, self.reason)
+    def below(self, place: str) -> Difference:
+        """Put a place in front of the path."""
+        return Difference(place + self.path, self.reason)
 
 
 Comparer: TypeAlias = Callable[[Any, Any], Difference | None]
@@ -43,8 +43,8 @@ Split: TypeAlias = tuple[Callable[[tuple[object, ...]], object], list[int]]
 CHANGED: Final = Difference("", "the value changed")
 
 
-def step_of(key: object) -> str:
-    """Show a key as a step of a path; only keys that look like names are shown."""
+def place_of(key: object) -> str:
+    """Show a key as part of a path; only keys that look like names are shown."""
     if type(key) is str and len(key) <= _SHOWN_KEY and key.isidentifier():
         return f"[{key!r}]"
     return "[...]"
@@ -93,9 +93,9 @@ class Comparison:
         # Order is part of a dict's value here: JSON keeps it.
         for (key, left), (other, right) in zip(before.items(), after.items(), strict=True):
             if key is not other and (found := self.difference(key, other)):
-                return Difference(step_of(key), f"the key changed: {found.reason}")
+                return Difference(place_of(key), f"the key changed: {found.reason}")
             if left is not right and (found := self.difference(left, right)):
-                return found.below(step_of(key))
+                return found.below(place_of(key))
         return None
 
     def _sets(self, before: Iterable[object], after: Iterable[object]) -> Difference | None:

@@ -13,13 +13,7 @@ from typing import Final, cast
 
 import msgspec
 
-from unbroken.model.errors import (
-    DeserializationError,
-    EffectFailed,
-    ErrorInfo,
-    SerializationError,
-    UnbrokenError,
-)
+from unbroken.model.errors import DeserializationError, EffectFailed, ErrorInfo, SerializationError
 
 from .guard import depth_exceeds
 from .known import type_name
@@ -94,13 +88,16 @@ class Exceptions:
             raise misfit(error, Recorded, "$") from None
 
     def _rebuildable(self, error: Exception) -> bytes | None:
-        args, state = take_apart(error)
-        kept = self._keep_state(state)
-        for candidate in (args, ()):
-            with contextlib.suppress(UnbrokenError):
-                form = self._form(error, candidate, kept)
-                if _is_alike(self._reader.read(form), error):
-                    return form
+        """Give a form that leads back to the same class and text, if there is one."""
+        # Whatever a user's class raises when it is looked at: the error itself matters more.
+        with contextlib.suppress(Exception):
+            args, state = take_apart(error)
+            kept = self._keep_state(state)
+            for candidate in (args, ()):
+                with contextlib.suppress(SerializationError, DeserializationError):
+                    form = self._form(error, candidate, kept)
+                    if _is_alike(self._reader.read(form), error):
+                        return form
         return None
 
     def _form(
@@ -118,7 +115,7 @@ class Exceptions:
         kept: dict[str, msgspec.Raw] = {}
         for name, value in state.items():
             # An attribute that cannot be kept is lost at once, not only on replay.
-            with contextlib.suppress(SerializationError):
+            with contextlib.suppress(Exception):
                 kept[name] = msgspec.Raw(self._encode(self._writer.write_bare(value, "$")))
         return kept
 

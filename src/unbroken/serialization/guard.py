@@ -42,8 +42,6 @@ def check(text: str) -> None:
         return
     try:
         _SCANNER.decode(text)
-    except RecursionError:
-        raise DeserializationError("nested too deeply") from None
     except json.JSONDecodeError:
         raise DeserializationError(
             "the stored data is no valid JSON", expected="JSON", found="other text"

@@ -10,9 +10,9 @@ import sys
 import typing
 from collections.abc import Iterator
 from types import ModuleType
-from typing import Final, Literal, cast
+from typing import Final, Literal
 
-from .classes import is_data_class, shape_of
+from .classes import Shape, hints_of, is_data_class, shape_of
 from .scalars import SCALARS
 
 
@@ -35,11 +35,13 @@ class Known:
 
     def __init__(self) -> None:
         self._classes: dict[str, type] = {}
+        self._shapes: dict[type, Shape | None] = {}
 
-    def add(self, annotation: object) -> None:
+    def add(self, annotation: object) -> list[type]:
         """Register every data class found in the annotation and in the fields of those classes."""
-        for cls in _data_classes(annotation):
-            self._classes[type_name(cls)] = cls
+        found = list(_data_classes(annotation))
+        self._classes.update((type_name(cls), cls) for cls in found)
+        return found
 
     def alias(self, name: str, cls: type[object]) -> None:
         """Let a former stored name stand for a class that was renamed or moved."""
@@ -52,6 +54,12 @@ class Known:
     def find_anywhere(self, name: str) -> type | None:
         """Find it also among exceptions that were made inside a function; slower."""
         return self.find(name) or _newest_exception(name)
+
+    def shape(self, cls: type[object]) -> Shape | None:
+        """Give the fields of a data class; they are worked out once."""
+        if cls not in self._shapes:
+            self._shapes[cls] = shape_of(cls)
+        return self._shapes[cls]
 
     def is_findable(self, cls: type[object]) -> bool:
         """Say whether the stored name of a class leads back to it."""
@@ -120,7 +128,6 @@ def _parts(part: object) -> list[object]:
 
 
 def _parts_of_class(cls: type[object]) -> list[object]:
-    if typing.is_typeddict(cls):
-        return list(cast("dict[str, object]", cls.__annotations__).values())
-    shape = shape_of(cls)
-    return [field.annotation for field in shape.fields] if shape else []
+    if typing.is_typeddict(cls) or is_data_class(cls):
+        return list(hints_of(cls).values())
+    return []

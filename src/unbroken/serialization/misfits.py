@@ -37,8 +37,6 @@ def misfit(error: Exception, annotation: object, path: str) -> DeserializationEr
     """Turn whatever reading raised into the error that parks a flow."""
     if isinstance(error, DeserializationError):
         return error
-    if isinstance(error, RecursionError):
-        return DeserializationError("the stored data is nested too deeply", path)
     if isinstance(error, msgspec.ValidationError):
         return _from_validation(error, annotation, path)
     if isinstance(error, (msgspec.DecodeError, UnicodeError)):

@@ -10,8 +10,9 @@ from uuid import UUID
 
 import msgspec
 
-from unbroken.model.errors import DeserializationError
+from unbroken.model.errors import DeserializationError, PayloadTooLarge
 
+from .classes import hides_fields
 from .comparison import Comparison, Difference
 from .known import Known
 from .misfits import misfit, show
@@ -34,27 +35,31 @@ class Kept(NamedTuple):
 
 
 class Plan:
-    """How values under one annotation are read."""
+    """How values under one annotation are read, and whether they may be written."""
 
-    __slots__ = ("annotation", "decoder", "identity")
+    __slots__ = ("annotation", "decoder", "identity", "writes")
 
     def __init__(
         self,
         annotation: object,
-        decoder: msgspec.json.Decoder[Any] | None,
-        identity: frozenset[type],
+        decoder: msgspec.json.Decoder[Any] | None = None,
+        identity: frozenset[type] = frozenset(),
+        *,
+        writes: bool = False,
     ) -> None:
         self.annotation = annotation
         self.decoder = decoder
         self.identity = identity
         """Classes of immutable values that certainly come back as they are."""
+        self.writes = writes
 
 
 class Native:
     """Reads and writes by annotation alone; plans are made once for each annotation."""
 
-    def __init__(self, known: Known, comparison: Comparison) -> None:
+    def __init__(self, known: Known, comparison: Comparison, limit: int) -> None:
         self._known = known
+        self._limit = limit
         self._comparison = comparison
         self._pydantic = PydanticModels()
         self._plans: dict[object, Plan] = {}
@@ -76,16 +81,24 @@ class Native:
         return plan
 
     def attempt(self, value: object, plan: Plan) -> Kept | Difference | None:
-        """Write and read back; a difference or `None` says that it cannot be kept this way."""
-        if plan.decoder is None:
+        """Write and read back; a difference or `None` says that it cannot be kept this way.
+
+        Raises `PayloadTooLarge`, before anything is read back.
+        """
+        if plan.decoder is None or not plan.writes:
             return None
         try:
             body = self.encode(value)
-            if body.startswith(TAG):
-                return None
+        except Exception:  # noqa: BLE001 - a user's class may raise anything; tags tell what is wrong
+            return None
+        if len(body) > self._limit:
+            raise PayloadTooLarge(len(body), self._limit)
+        if body.startswith(TAG):
+            return None
+        try:
             decoded = plan.decoder.decode(body)
             return self._comparison.difference(value, decoded) or Kept(body, decoded)
-        except Exception:  # noqa: BLE001 - a user's class may raise anything; tagging says what is wrong
+        except Exception:  # noqa: BLE001 - likewise
             return None
 
     def decode(self, body: bytes | str | msgspec.Raw, plan: Plan, path: str = "$") -> object:
@@ -129,25 +142,28 @@ class Native:
     def _make(self, annotation: object) -> Plan:
         if is_untyped(annotation) and annotation is not Any:
             return self.plan(Any)
-        self._known.add(annotation)
+        classes = self._known.add(annotation)
         try:
             decoder = msgspec.json.Decoder(annotation, dec_hook=self._read)
         except Exception:  # noqa: BLE001 - resolving annotations runs whatever the user wrote there
-            return Plan(annotation, None, frozenset())
+            return Plan(annotation)
         if annotation is Any:
-            return Plan(annotation, decoder, _UNTYPED)
-        members = {type(None) if member is None else member for member in _members(annotation)}
-        return Plan(annotation, decoder, _SELF_TYPED & members)
+            return Plan(annotation, decoder, _UNTYPED, writes=True)
+        members = [type(None) if member is None else member for member in _members(annotation)]
+        identity = frozenset(cls for cls in _SELF_TYPED if cls in members)
+        return Plan(annotation, decoder, identity, writes=not any(map(hides_fields, classes)))
 
     def _write(self, value: object) -> object:
         scalar = SCALARS.get(type(value))
         if scalar is not None:
             return scalar.write(value)
-        if self._pydantic.owns(value):
+        if self._pydantic.owns(type(value)):
             return self._pydantic.write(value)
         raise NotImplementedError(type(value))
 
-    def _read(self, annotation: type, raw: object) -> object:
+    def _read(self, annotation: object, raw: object) -> object:
+        if not isinstance(annotation, type):
+            raise NotImplementedError(show(annotation))
         scalar = SCALARS.get(annotation)
         if scalar is not None:
             if isinstance(raw, str):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import Any, NamedTuple, cast
+from typing import Any, Final, NamedTuple, cast
 
 import msgspec
 
 from .classes import is_pydantic_model
 from .misfits import pydantic_text
 
-_CUSTOM = "__get_pydantic_core_schema__"
+_PACKAGES: Final = frozenset({"pydantic", "pydantic_core", "pydantic_extra_types"})
 
 
 class ModelState(NamedTuple):
@@ -29,9 +29,9 @@ class PydanticModels:
     def __init__(self) -> None:
         self._adapters: dict[object, object] = {}
 
-    def owns(self, annotation: object) -> bool:
-        """Say whether pydantic knows how to read this type."""
-        return "pydantic" in sys.modules and hasattr(annotation, _CUSTOM)
+    def owns(self, cls: type[object]) -> bool:
+        """Say whether the class is pydantic's: others it can read too may be read without it."""
+        return is_pydantic_model(cls) or cls.__module__.partition(".")[0] in _PACKAGES
 
     def write(self, value: object) -> object:
         """Turn a value of pydantic's into plain JSON values."""

@@ -6,17 +6,17 @@ Every value is read back when it is written, so what a flow sees live is what it
 from __future__ import annotations
 
 import inspect
-import zlib
 from collections.abc import Mapping
 from typing import Any, Final, TypeVar, cast
 
 import msgspec
 
-from unbroken.model.errors import ErrorInfo, NotSerializable, PayloadTooLarge, SerializationError
+from unbroken.model.errors import ErrorInfo, NotSerializable, PayloadTooLarge
 
 from .arguments import Arguments, CallArguments
 from .codec import Codec, Wrapper
 from .comparison import Comparison
+from .digests import Digests
 from .exceptions import Exceptions
 from .guard import MAX_DEPTH, check, depth_exceeds
 from .known import Known, type_name
@@ -55,7 +55,7 @@ class Serializer:
         self._plain = codec is None
         self._known = Known()
         self._comparison = Comparison()
-        self._native = Native(self._known, self._comparison)
+        self._native = Native(self._known, self._comparison, limit)
         self._encode = self._native.encode
         self._plan = self._native.plan
         writer = TagWriter(self._known, self._native)
@@ -64,7 +64,7 @@ class Serializer:
         self._arguments = Arguments(self._positions)
         self._exceptions = Exceptions(writer, self._reader, limit)
         self._wrapper = Wrapper(codec, limit)
-        self._writer = writer
+        self._digests = Digests(self._known, self._native)
 
     def know(self, *types: object) -> None:
         """Let stored names stand for the classes found in these annotations."""
@@ -101,11 +101,10 @@ class Serializer:
             if not is_bare(value):
                 raise NotSerializable(advice(value))
             return Payload(None, self._text(self._encode(value), key)), value
-        if plan.annotation is not Any or type(value) in _JSON_CONTAINERS:
-            kept = self._native.attempt(value, plan)
-            if isinstance(kept, Kept):
-                return Payload(None, self._text(kept.body, key)), cast("T", kept.value)
-        name, kept = self._with_type(value, plan)
+        try:
+            name, kept = self._keep(value, plan)
+        except PayloadTooLarge as error:
+            raise PayloadTooLarge(error.size, error.limit, key) from None
         return Payload(name, self._text(kept.body, key)), cast("T", kept.value)
 
     def decode(self, payload: Payload, annotation: object = Any) -> object:
@@ -134,7 +133,11 @@ class Serializer:
 
         Raises `TypeError` when they do not fit the signature, else like `encode`.
         """
-        return self._text(self._arguments.write(signature, args, kwargs, hints), key)
+        try:
+            body = self._arguments.write(signature, args, kwargs, hints)
+        except PayloadTooLarge as error:
+            raise PayloadTooLarge(error.size, error.limit, key) from None
+        return self._text(body, key)
 
     def decode_arguments(
         self, signature: inspect.Signature, text: str, hints: Mapping[str, object]
@@ -150,13 +153,7 @@ class Serializer:
 
         No arguments are 0.
         """
-        if not args and not kwargs:
-            return 0
-        try:
-            body = self._native.encode_ordered((args, kwargs) if kwargs else args)
-        except Exception:  # noqa: BLE001 - arguments may be anything, encodable or not
-            return self._slow_digest(args, kwargs)
-        return zlib.crc32(body)
+        return self._digests.digest(args, kwargs)
 
     def encode_exception(self, error: BaseException) -> str:
         """Write an exception; whether its class can be rebuilt is decided here.
@@ -179,8 +176,13 @@ class Serializer:
         """
         return self._exceptions.info(self._checked(text))
 
-    def _with_type(self, value: object, plan: Plan) -> tuple[str, Kept]:
+    def _keep(self, value: object, plan: Plan) -> tuple[str | None, Kept]:
+        """Write by annotation alone, else by the name of the type, else with tags inside."""
         cls = type(value)
+        if plan.annotation is not Any or cls in _JSON_CONTAINERS:
+            kept = self._native.attempt(value, plan)
+            if isinstance(kept, Kept):
+                return None, kept
         name = type_name(cls)
         if plan.annotation is not cls and self._known.find(name) is cls:
             plan = self._plan(cls)
@@ -203,10 +205,3 @@ class Serializer:
         if body is not text:
             check(body)
         return body
-
-    def _slow_digest(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> int | None:
-        try:
-            body = self._encode(self._writer.write_bare([list(args), dict(kwargs)], "$"))
-        except SerializationError:
-            return None
-        return zlib.crc32(body)

@@ -10,7 +10,7 @@ import msgspec
 
 from unbroken.model.errors import DeserializationError
 
-from .classes import Field, Shape, build, shape_of
+from .classes import Field, build
 from .known import Known
 from .misfits import misfit, show
 from .native import TAG, Native
@@ -35,7 +35,6 @@ class TagReader:
     def __init__(self, known: Known, native: Native) -> None:
         self._known = known
         self._native = native
-        self._shapes: dict[type, Shape | None] = {}
         self._read_parts = msgspec.json.Decoder(Parts).decode
         self._read_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
         self._read_pairs = msgspec.json.Decoder(list[tuple[msgspec.Raw, msgspec.Raw]]).decode
@@ -111,7 +110,7 @@ class TagReader:
                 raise DeserializationError("a tagged value without contents for its type", path)
 
     def _class_contents(self, cls: type[object], fields: Parts, parts: Parts, path: str) -> object:
-        shape = self._shape(cls)
+        shape = self._known.shape(cls)
         if shape is None:
             raise DeserializationError(f"{show(cls)} is no data class any more", path)
         values = {
@@ -155,11 +154,6 @@ class TagReader:
 
     def _named(self, parts: Parts, path: str) -> dict[str, object]:
         return {name: self.read_bare(body, f"{path}[...]") for name, body in parts.items()}
-
-    def _shape(self, cls: type[object]) -> Shape | None:
-        if cls not in self._shapes:
-            self._shapes[cls] = shape_of(cls)
-        return self._shapes[cls]
 
 
 def is_tagged(body: msgspec.Raw) -> bool:

@@ -22,18 +22,18 @@ from typing import Final, cast
 
 import msgspec
 
-from unbroken.model.errors import NotSerializable, ValueChanged
+from unbroken.model.errors import NotSerializable
 
-from .classes import Shape, shape_of
-from .comparison import Difference, step_of
+from .classes import Shape
+from .comparison import place_of
+from .guard import MAX_DEPTH
 from .known import Known, type_name
 from .native import Kept, Native
 from .pydantic_models import take_model_apart
 from .raised import take_apart
-from .refusals import advice, changed, is_bare
+from .refusals import advice, is_bare
 from .scalars import SCALARS
 
-MAX_DEPTH: Final = 100
 RESERVED: Final = "$"
 
 _BARE: Final = frozenset({str, int, bool, type(None), float})
@@ -41,12 +41,11 @@ _SEQUENCES: Final = frozenset({list, tuple, set, frozenset})
 
 
 class TagWriter:
-    """Writes tagged values; raises `NotSerializable` or `ValueChanged` with the path."""
+    """Writes tagged values; raises `NotSerializable` with the path."""
 
     def __init__(self, known: Known, native: Native) -> None:
         self._known = known
         self._native = native
-        self._shapes: dict[type, Shape | None] = {}
 
     def write(
         self, value: object, path: str = "$", depth: int = 0, *, tried: object = None
@@ -66,7 +65,7 @@ class TagWriter:
             return self._native.encode({RESERVED: name, "of": msgspec.Raw(kept.body)})
         contents = self._contents(value, cls, path, depth)
         if contents is None:
-            raise _refusal(value, kept, path)
+            raise NotSerializable(advice(value), path)
         return self._native.encode({RESERVED: name, **contents})
 
     def write_position(
@@ -110,7 +109,7 @@ class TagWriter:
             }
         if cls in SCALARS:
             return {"text": SCALARS[cls].write(value)}
-        shape = self._shape(cls)
+        shape = self._known.shape(cls)
         return None if shape is None else self._class_contents(value, shape, path, depth)
 
     def _class_contents(
@@ -142,7 +141,7 @@ class TagWriter:
 
     def _named(self, values: Mapping[str, object], path: str, depth: int) -> dict[str, object]:
         return {
-            name: self.write_bare(value, path + step_of(name), depth + 1)
+            name: self.write_bare(value, path + place_of(name), depth + 1)
             for name, value in values.items()
         }
 
@@ -151,23 +150,12 @@ class TagWriter:
     ) -> list[tuple[object, object]]:
         return [
             (
-                self.write_bare(key, path + step_of(key), depth + 1),
-                self.write_bare(value, path + step_of(key), depth + 1),
+                self.write_bare(key, path + place_of(key), depth + 1),
+                self.write_bare(value, path + place_of(key), depth + 1),
             )
             for key, value in pairs.items()
         ]
 
-    def _shape(self, cls: type[object]) -> Shape | None:
-        if cls not in self._shapes:
-            self._shapes[cls] = shape_of(cls)
-        return self._shapes[cls]
-
 
 def _has_plain_keys(pairs: Mapping[object, object]) -> bool:
     return all(type(key) is str and not key.startswith(RESERVED) and is_bare(key) for key in pairs)
-
-
-def _refusal(value: object, kept: Difference | None, path: str) -> NotSerializable | ValueChanged:
-    if kept is None:
-        return NotSerializable(advice(value), path)
-    return changed(kept, path)

@@ -17,8 +17,8 @@ from unbroken.model.records import Claimed, Delivery, Effect, FlowRef, Outcome, 
 class Start(msgspec.Struct, frozen=True):
     """A flow to create, or to attach to if its id exists.
 
-    `owned`: the batch's replica runs it at once (incarnation 1, no due time). Otherwise it is due at
-    `due_at`. `parent` is told when the flow ends; an existing live flow takes it in addition.
+    `owned`: the batch's replica runs it at once (incarnation 1, no due time). Otherwise it is due
+    at `due_at`. `parent` is told when the flow ends; an existing live flow takes it in addition.
     """
 
     type: str
@@ -81,7 +81,7 @@ class Appended(msgspec.Struct, frozen=True):
 
 
 class Suspend(msgspec.Struct, frozen=True):
-    """Give an owned flow back: due at `due_at`, or at its next message. Refused if the inbox moved."""
+    """Give an owned flow back: due at `due_at` or its next message. Refused if the inbox moved."""
 
     flow: FlowRef
     incarnation: int

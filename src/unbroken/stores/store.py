@@ -92,7 +92,7 @@ class Store(Protocol):
         ...
 
     async def beat(self, replica: str) -> bool:
-        """Move the replica's beat to the store's time. False: its row is gone, it was declared dead."""
+        """Move the replica's beat to now. False: it was declared dead, its row is gone."""
         ...
 
     def beat_every(self, replica: str | None, seconds: float, lost: Callable[[], None]) -> None:
@@ -133,7 +133,8 @@ class Store(Protocol):
 
     async def poll(self, replica: str, types: Sequence[str], awaited: Sequence[int]) -> Poll:
         """Look for work: the earliest due time among ownerless flows of `types`, own flows whose
-        inbox was moved by others, and which of the `awaited` numbers have ended."""
+        inbox was moved by others, and which of the `awaited` numbers have ended.
+        """
         ...
 
     async def owned(self, replica: str) -> dict[int, int]:
@@ -165,7 +166,7 @@ class Store(Protocol):
     # housekeeping
 
     async def delete_ended(self, before: int, limit: int) -> int:
-        """Delete up to `limit` flows that ended as done before the instant, with all that is theirs."""
+        """Delete up to `limit` flows done before the instant, with all that is theirs."""
         ...
 
     async def delete_flow(self, type: str, id: str) -> bool:

@@ -1,8 +1,8 @@
 """Virtual time: a year passes in a moment, and every timer fires in its order.
 
-Time moves only in `advance`. Before each move everything that runs comes to rest; then time jumps to
-the next instant that a flow waits for. Housekeeping (polls, beats) fires once per jump, however far it
-is, as after a laptop's sleep.
+Time moves only in `advance`. Before each move everything that runs comes to rest; then time jumps
+to the next instant that a flow waits for. Housekeeping (polls, beats) fires once per jump, however
+far it is, as after a laptop's sleep.
 """
 
 from __future__ import annotations

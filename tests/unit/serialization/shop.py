@@ -6,12 +6,15 @@ import dataclasses
 import enum
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Generic, NamedTuple, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypedDict, TypeVar
 from uuid import UUID
 
 import attrs
 import msgspec
 import pydantic
+
+if TYPE_CHECKING:
+    OnlyForCheckers = int
 
 T = TypeVar("T")
 
@@ -24,7 +27,7 @@ class Colour(enum.Enum):
 class Mixed(enum.Enum):
     NUMBER = 1
     PAIR = (1, 2)
-    ALSO_NUMBER = 1
+    ALSO_NUMBER = 1  # noqa: PIE796 - users write aliases
 
 
 class Access(enum.Flag):
@@ -144,6 +147,33 @@ class Segment:
     tags: Any = attrs.field(factory=tuple)
 
 
+@dataclasses.dataclass
+class Unresolved:
+    """Names a class that only a type checker sees."""
+
+    value: OnlyForCheckers
+    more: list[OnlyForCheckers] | None = None
+
+
+class UnresolvedCell(msgspec.Struct):
+    value: OnlyForCheckers
+    more: int = 3
+
+
+@attrs.define
+class Chained:
+    first: int
+    second: int = attrs.field(default=attrs.Factory(lambda self: self.first + 1, takes_self=True))
+
+
+class Sparse(msgspec.Struct, omit_defaults=True):
+    """Leaves defaults out of its JSON."""
+
+    x: int
+    y: int = 5
+    tags: list[str] = msgspec.field(default_factory=list)
+
+
 class Cell(msgspec.Struct, frozen=True):
     row: int
     value: Any = None
@@ -161,6 +191,10 @@ class Pair(NamedTuple):
 class Movie(TypedDict):
     title: str
     year: int
+
+
+class Basket(TypedDict):
+    guest: Animal
 
 
 class Customer(pydantic.BaseModel):

@@ -21,6 +21,9 @@ from .proof import survives
 LINE = shop.Line("a", 1, Decimal("1.10"))
 ORDER = shop.Order(uuid4(), [LINE, LINE], datetime(2024, 1, 1, tzinfo=UTC), None, shop.Colour.BLUE)
 
+LIE: Any = "of another type than the field"
+MORE: Any = {"b": (1, 2)}
+
 INSTANCES: list[object] = [
     LINE,
     ORDER,
@@ -40,9 +43,15 @@ INSTANCES: list[object] = [
     shop.Point(1),
     shop.Segment(shop.Point(1, "z"), ("a", 1)),
     shop.Cell(1, ORDER),
+    shop.Unresolved(1, [2]),
+    shop.UnresolvedCell(1),
+    shop.Chained(1),
+    shop.Chained(1, 5),
+    shop.Sparse(1),
+    shop.Point(1, "z"),
     shop.Cell(1),
     shop.Pair(1, uuid4()),
-    shop.Pair(1, "a lie"),  # type: ignore[arg-type]
+    shop.Pair(1, LIE),
     shop.Colour.RED,
     shop.Mixed.PAIR,
     shop.Mixed.ALSO_NUMBER,
@@ -50,9 +59,11 @@ INSTANCES: list[object] = [
     shop.Access(0),
     shop.Level.LOW,
     shop.Customer(name="c"),
-    shop.Customer(name="c", born=datetime(2000, 1, 1), orders=[ORDER], balance=Decimal("1.10")),
+    shop.Customer(
+        name="c", born=datetime.fromisoformat("2000-01-01"), orders=[ORDER], balance=Decimal("1.10")
+    ),
     shop.Vip(name="v", level=3),
-    shop.Loose(a=1, b=(1, 2)),  # type: ignore[call-arg]
+    shop.Loose(a=1, **MORE),
     shop.Renaming(outer=1),
     shop.Hiding(shown=1, hidden=2),
     shop.Holder(animal=shop.Dog("d"), customer=shop.Vip(name="v")),
@@ -124,6 +135,14 @@ def test_post_init_that_changes_each_time_does_not_change_what_was_stored() -> N
     assert (decoded.made, decoded.total) == (1, 3)
 
 
+@pytest.mark.parametrize(
+    "value", [shop.Sparse(1), shop.Point(1), shop.Hiding(shown=1), [shop.Sparse(1)]], ids=repr
+)
+def test_default_is_stored_so_that_a_later_default_cannot_replace_it(value: object) -> None:
+    text = survives(value, type(value)).body
+    assert '"y":5' in text or '"_hidden":"h"' in text or '"hidden":0' in text
+
+
 def test_fields_that_a_model_was_not_given_stay_unset() -> None:
     _, decoded = Serializer().round_trip(shop.Customer(name="c"), shop.Customer)
     assert decoded.model_fields_set == {"name"}
@@ -180,6 +199,10 @@ def test_know_finds_classes_in_fields_and_generics() -> None:
     serializer = Serializer()
     serializer.know(Outer)
     serializer.round_trip(local(1))
+
+
+def test_know_accepts_classes_with_annotations_that_cannot_be_resolved() -> None:
+    Serializer().know(shop.Unresolved, list[shop.UnresolvedCell], "a string", None, 5)
 
 
 def test_attribute_that_is_no_field_is_reported_lost() -> None:

@@ -30,15 +30,22 @@ def has_wal_reset_bug(version: tuple[int, ...]) -> bool:
 
 
 def migrate(tx: Transaction) -> None:
-    """Apply what the schema lacks, in the transaction that read its version; or SchemaTooNew."""
+    """Apply what the schema lacks, in the transaction that reads its version; or SchemaTooNew."""
     version = 0
     if tx.first("has_schema"):
         row = tx.first("schema_version")
         version = (row[0] if row else None) or 0
+    elif strangers := tx.all("tables_of_others"):
+        names = ", ".join(name for (name,) in strangers)
+        raise ConfigurationError(
+            f"the database has tables of somebody else with names that Unbroken uses ({names}): "
+            "give Unbroken a file of its own"
+        )
     for migration in pending(MIGRATIONS, version):
         for statement in migration.statements:
             tx.define(_for_this_version(statement))
         tx.change("migrated", number=migration.number, name=migration.name, now=tx.now)
+    tx.change("try_writing")
 
 
 def _for_this_version(statement: str) -> str:

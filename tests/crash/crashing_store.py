@@ -1,0 +1,133 @@
+"""A store that counts its operations as kill points, and one that tells the ledger of its commits.
+
+Both implement the Store protocol by delegation. Beats made by the store's own means are not counted:
+when they come is a matter of time, not of the flow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from tests.crash import ledger
+from tests.crash.kill_points import KillPoints
+from unbroken import Unbroken
+from unbroken.model.bus import Bus
+from unbroken.model.records import Claimed, Outcome, Status
+from unbroken.stores.batch import Batch, Receipt
+from unbroken.stores.store import FlowView, Inbox, Poll, Reaped, Store
+
+T = TypeVar("T")
+
+
+class DelegatingStore:
+    """Passes everything on; `_pass` is the one place through which each operation goes."""
+
+    def __init__(self, inner: Store) -> None:
+        self.inner = inner
+
+    async def _pass(self, what: str, operation: Awaitable[T]) -> T:
+        return await operation
+
+    @property
+    def durability(self) -> str:
+        return self.inner.durability
+
+    async def open(self) -> None:
+        await self._pass("open", self.inner.open())
+
+    async def close(self) -> None:
+        await self._pass("close", self.inner.close())
+
+    def bus(self) -> Bus:
+        return self.inner.bus()
+
+    async def register(self, replica: str) -> int:
+        return await self._pass("register", self.inner.register(replica))
+
+    async def beat(self, replica: str) -> bool:
+        return await self._pass("beat", self.inner.beat(replica))
+
+    def beat_every(self, replica: str | None, seconds: float, lost: Callable[[], None]) -> None:
+        self.inner.beat_every(replica, seconds, lost)
+
+    def last_beat(self) -> float:
+        return self.inner.last_beat()
+
+    async def settle(self, replica: str, target: int) -> int | None:
+        return await self._pass("settle", self.inner.settle(replica, target))
+
+    async def reap(self, me: str, lease: int) -> Reaped:
+        return await self._pass("reap", self.inner.reap(me, lease))
+
+    async def commit(self, batch: Batch) -> Receipt | None:
+        return await self._pass(f"commit {contents_of(batch)}", self.inner.commit(batch))
+
+    async def poll(self, replica: str, types: Sequence[str], awaited: Sequence[int]) -> Poll:
+        return await self._pass("poll", self.inner.poll(replica, types, awaited))
+
+    async def owned(self, replica: str) -> dict[int, int]:
+        return await self._pass("owned", self.inner.owned(replica))
+
+    async def load(self, replica: str, numbers: Sequence[int]) -> tuple[Claimed, ...]:
+        return await self._pass("load", self.inner.load(replica, numbers))
+
+    async def read_inbox(self, flow: int) -> Inbox | None:
+        return await self._pass("read_inbox", self.inner.read_inbox(flow))
+
+    async def find(self, type: str, id: str) -> Outcome | None:
+        return await self._pass("find", self.inner.find(type, id))
+
+    async def view(self, type: str, id: str) -> FlowView | None:
+        return await self._pass("view", self.inner.view(type, id))
+
+    async def list_flows(
+        self, type: str, statuses: Sequence[Status], after: int, limit: int
+    ) -> tuple[FlowView, ...]:
+        listing = self.inner.list_flows(type, statuses, after, limit)
+        return await self._pass("list_flows", listing)
+
+    async def delete_ended(self, before: int, limit: int) -> int:
+        return await self._pass("delete_ended", self.inner.delete_ended(before, limit))
+
+    async def delete_flow(self, type: str, id: str) -> bool:
+        return await self._pass("delete_flow", self.inner.delete_flow(type, id))
+
+
+class CrashingStore(DelegatingStore):
+    """Ends the process before or after the operation that its kill points name."""
+
+    def __init__(self, inner: Store, points: KillPoints) -> None:
+        super().__init__(inner)
+        self._points = points
+
+    async def _pass(self, what: str, operation: Awaitable[T]) -> T:
+        number = self._points.before(what)
+        answer = await operation
+        self._points.after(number)
+        return answer
+
+
+class TellingStore(DelegatingStore):
+    """Tells the ledger which batches landed and which were fenced off."""
+
+    async def commit(self, batch: Batch) -> Receipt | None:
+        receipt = await self.inner.commit(batch)
+        kind = "fenced" if receipt is None else "landed"
+        ledger.write(kind, effect=batch.replica, value=batch.number)
+        return receipt
+
+
+def put_before(app: Unbroken, wrapped: Callable[[Store], Store]) -> None:
+    """Put a store of the test before the one that the app has opened by its URL; before its start."""
+    app._store = wrapped(app._store)
+
+
+def contents_of(batch: Batch) -> str:
+    """Say what a batch carries."""
+    parts = [f"{len(batch.starts)} starts"] if batch.starts else []
+    parts += [record.effect.key for record in batch.records]
+    parts += [type(change).__name__ for change in batch.changes]
+    parts += ["claim"] if batch.claim else []
+    parts += ["last"] if batch.last else []
+    return "+".join(parts) or "nothing"
