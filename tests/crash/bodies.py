@@ -1,4 +1,4 @@
-"""Bodies of effects that tell the ledger when they begin and end, and what a flow says of itself."""
+"""Bodies of effects that tell the ledger when they begin and end; what a flow says of itself."""
 
 from __future__ import annotations
 

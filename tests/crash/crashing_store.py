@@ -1,7 +1,7 @@
-"""A store that counts its operations as kill points, and one that tells the ledger of its commits.
+"""A store that counts its operations as kill points, and one that tells the ledger of commits.
 
-Both implement the Store protocol by delegation. Beats made by the store's own means are not counted:
-when they come is a matter of time, not of the flow.
+Both implement the Store protocol by delegation. Beats made by the store's own means are not
+counted: when they come is a matter of time, not of the flow.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class TellingStore(DelegatingStore):
 
 
 def put_before(app: Unbroken, wrapped: Callable[[Store], Store]) -> None:
-    """Put a store of the test before the one that the app has opened by its URL; before its start."""
+    """Put a store of the test before the one that the app opens by its URL; before its start."""
     app._store = wrapped(app._store)
 
 

@@ -28,10 +28,10 @@ ACTS = frozenset({"begin", "end", "raise"})
 class Line(msgspec.Struct, frozen=True, omit_defaults=True):
     """One thing that happened. `at` is monotonic, `wall` the machine's wall clock; microseconds.
 
-    `flow` is `type id`, `effect` the full key. The kinds: `begin`, `end`, `raise` by a body; `started`,
-    `saw`, `kept`, `interrupted`, `received`, `sleeping`, `slept` by a flow's code; `scheduled`, `sent`,
-    `result` by who uses the flow; `landed`, `fenced`, `event` by a replica; `killed`, `stopped`,
-    `continued` by whoever torments the processes.
+    `flow` is `type id`, `effect` the full key. The kinds: `begin`, `end`, `raise` by a body;
+    `started`, `saw`, `interrupted`, `received`, `sleeping`, `slept` by a flow's code;
+    `scheduled`, `sent`, `result` by who uses the flow; `landed`, `fenced`, `event` by a replica;
+    `killed`, `stopped`, `continued` by whoever torments the processes.
     """
 
     at: int

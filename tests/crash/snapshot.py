@@ -84,8 +84,9 @@ def _read(connection: sqlite3.Connection) -> Snapshot:
     for flow, key, kind, failed, *rest in connection.execute(EFFECTS):
         effects[names[flow]][key] = EffectRow(key, kind, failed == 1, *rest)
     messages: defaultdict[str, list[MessageRow]] = defaultdict(list)
-    for flow, *rest, consumed in connection.execute(MESSAGES):
-        messages[names[flow]].append(MessageRow(*rest, consumed == 1))
+    for flow, position, key, type_, body, consumed in connection.execute(MESSAGES):
+        message = MessageRow(position, key, type_, body, consumed == 1)
+        messages[names[flow]].append(message)
     replicas = tuple(id for (id,) in connection.execute("SELECT id FROM replicas"))
     (sound,) = connection.execute("PRAGMA integrity_check").fetchone()
     return Snapshot(

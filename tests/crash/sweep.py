@@ -1,21 +1,22 @@
 """Kills a flow's process at each of its store operations, before it and after it.
 
-    python -m tests.crash.sweep CASE FOLDER
+    python -m tests.crash.sweep CASE FOLDER [POINT]
 
 A dry run counts the points. Then, for each point and side, one process is ended there and another
-one, fresh, finishes the flow; a checker looks at what happened outside and at what is stored. Many
-points are tried at the same time, since most of the time is a wait for a lease to end. The answer is
-a report in JSON on the standard output.
+one, fresh, finishes the flow; a checker looks at what happened outside and at what is stored. With
+a POINT, the flow's first process has died there already, and it is its successor that is counted
+and killed. Many points are tried at the same time, since most of the time is a wait for a lease to
+end. The answer is a report in JSON on the standard output.
 """
 
 from __future__ import annotations
 
-import os
+import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
 
 import msgspec
@@ -28,16 +29,17 @@ from tests.crash.kill_points import KILL_AT, POINTS, SIDES, Side
 
 AT_THE_SAME_TIME = 8
 # How often a point is tried that a run did not reach: reads come in no fixed number.
-TRIES = 8
+TRIES = 12
 DRY_RUNS = 3
 PATIENCE = 30.0
 UNHURRIED = timedelta(seconds=20)
-# The lease by which a successor judges. What is killed has beaten a moment ago.
+# The lease by which a successor judges. Who is killed has beaten a moment ago.
 LEASE = timedelta(milliseconds=300)
+ATTEMPTS = {"warm": 4, "cold": 4}
 
 
 class Report(msgspec.Struct):
-    """What a sweep found. `points` were counted, `hit` are those at which a process died."""
+    """What a sweep found. `points` were counted, at `hit` of them a process died."""
 
     case: str
     points: int = 0
@@ -55,131 +57,157 @@ class Point(msgspec.Struct, frozen=True):
     side: Side
 
 
-class Attempt:
-    """One point: the process that dies, and those that finish what it left."""
+class DryRun(msgspec.Struct, frozen=True):
+    """What an undisturbed process passed, and how the flow ended."""
 
-    def __init__(self, case: Case, expected: object, point: Point, folder: Path) -> None:
+    passed: list[str]
+    flow: str
+    result: object
+
+
+class Attempt:
+    """One point: the process that dies there, and the one that finishes what it left."""
+
+    def __init__(self, sweep: Sweep, point: Point, folder: Path) -> None:
         self.point = point
         self.folder = folder
-        self._case = case
-        self._expected = expected
-        self._death: Death | None = None
-        folder.mkdir()
+        self.has_died = False
+        self._sweep = sweep
+        self._deaths = sweep.prepare(folder)
         kill_at = f"{point.number}:{point.side}"
-        self.pid = start(case, folder, UNHURRIED, {KILL_AT: kill_at})
+        self.pid = sweep.start(folder, {KILL_AT: kill_at}, sweep.lease)
         self._deadline = time.monotonic() + PATIENCE
 
-    def died(self, code: int) -> bool:
-        """Look at the store the killed process left, and let a successor go on; False if it lives."""
-        if code != -signal.SIGKILL:
-            return False
-        stored = snapshot.take(self.folder / "flows.db")
-        self._death = Death(time.monotonic_ns() // 1000, stored)
-        self.pid = start(self._case, self.folder, LEASE, {})
-        return True
+    def code(self) -> int | None:
+        """Give how the process ended; None if it runs. One that runs too long is killed."""
+        code = processes.ended(self.pid)
+        if code is None and time.monotonic() > self._deadline:
+            processes.kill(self.pid)
+            return -signal.SIGALRM
+        return code
 
-    @property
-    def has_died(self) -> bool:
-        """Whether the first process is over."""
-        return self._death is not None
+    def go_on(self) -> None:
+        """Look at the store that the killed process left, and start its successor."""
+        self.has_died = True
+        self._deaths.append(death(self.folder))
+        self.pid = self._sweep.start(self.folder, {}, LEASE)
 
-    @property
-    def is_late(self) -> bool:
-        """Whether the flow should have ended long ago."""
-        return time.monotonic() > self._deadline
-
-    def judge(self, name: str, code: int | None) -> list[str]:
-        """Check everything, now that the successor has ended."""
+    def judge(self, dry: DryRun, code: int) -> list[str]:
+        """Check everything, now that the flow has ended, or should have."""
         found: list[str] = []
         if code != 0:
-            found.append(f"the successor ended with {code}: {read_log(self.folder)}")
+            log = (self.folder / "log").read_text()[-2000:]
+            found.append(f"the process that should have finished ended with {code}: {log}")
         history = History(
             ledger.read(self.folder / "ledger"),
             snapshot.take(self.folder / "flows.db"),
-            deaths=(self._death,) if self._death else (),
-            expected={name: self._expected},
-            volatile=self._case.volatile,
-            attempts={"warm": 4, "cold": 4},
+            deaths=tuple(self._deaths),
+            expected={dry.flow: dry.result},
+            volatile=self._sweep.case.volatile,
+            attempts=ATTEMPTS,
         )
         found += [f"{one.rule}: {one.flow}: {one.text}" for one in check(history)]
-        return found
+        where = f"{self.point.number}:{self.point.side} ({dry.passed[self.point.number - 1]})"
+        return [f"killed at {where} in {self.folder}: {one}" for one in found]
 
 
-def start(case: Case, folder: Path, lease: timedelta, environment: dict[str, str]) -> int:
-    """Fork a process that uses the flow."""
+class Sweep:
+    """All points of one case."""
 
-    def run() -> None:
-        program.run(case, f"sqlite:///{folder / 'flows.db'}", lease)
-        (folder / "passed").write_text("\n".join(POINTS.passed))
+    def __init__(self, name: str, folder: Path, orphaned_at: str | None = None) -> None:
+        self.name = name
+        self.case: Case = CASES[name]
+        self.folder = folder
+        self._orphan: Path | None = None
+        if orphaned_at is not None:
+            self._orphan = self._make_orphan(orphaned_at)
 
-    log = folder / "log"
-    return processes.fork(run, log, {ledger.PATH: str(folder / "ledger"), **environment})
+    def start(
+        self, folder: Path, environment: dict[str, str], lease: timedelta = UNHURRIED
+    ) -> int:
+        """Fork a process that uses the flow."""
+
+        def run() -> None:
+            program.run(self.case, f"sqlite:///{folder / 'flows.db'}", lease)
+            (folder / "passed").write_text("\n".join(POINTS.passed))
+
+        log = folder / "log"
+        return processes.fork(run, log, {ledger.PATH: str(folder / "ledger"), **environment})
+
+    def prepare(self, folder: Path) -> list[Death]:
+        """Make a folder as the processes shall find it; give the death that was before, if any."""
+        if self._orphan is None:
+            folder.mkdir()
+            return []
+        shutil.copytree(self._orphan, folder)
+        return [death(folder)]
+
+    def _make_orphan(self, at: str) -> Path:
+        number = self._dry_run(self.folder / "whole").passed.index(at) + 1
+        folder = self.folder / "orphan"
+        folder.mkdir()
+        code = processes.wait(self.start(folder, {KILL_AT: f"{number}:after"}), PATIENCE)
+        assert code == -signal.SIGKILL
+        time.sleep(LEASE.total_seconds())  # whoever comes finds the lease over, each time alike
+        return folder
+
+    def _dry_run(self, folder: Path) -> DryRun:
+        self.prepare(folder)
+        code = processes.wait(self.start(folder, {}, self.lease), PATIENCE)
+        assert code == 0, (folder / "log").read_text()
+        (result,) = [line for line in ledger.read(folder / "ledger") if line.kind == "result"]
+        passed = (folder / "passed").read_text().split("\n")
+        return DryRun(passed, result.flow, result.value)
+
+    @property
+    def lease(self) -> timedelta:
+        """Give the lease by which the process that is killed judges others."""
+        return UNHURRIED if self._orphan is None else LEASE
+
+    def run(self) -> Report:
+        """Count the points, and try each of them on both sides."""
+        begin = time.monotonic()
+        runs = [self._dry_run(self.folder / f"dry-{number}") for number in range(DRY_RUNS)]
+        # Reads may come once more or less; what every run has passed can be asked of each.
+        dry = min(runs, key=lambda run: len(run.passed))
+        report = Report(self.name, points=2 * len(dry.passed), passed=dry.passed)
+        self._try_all(dry, report)
+        report.seconds = round(time.monotonic() - begin, 1)
+        return report
+
+    def _try_all(self, dry: DryRun, report: Report) -> None:
+        numbers = range(len(dry.passed), 0, -1)
+        waiting = [(Point(number, side), TRIES) for number in numbers for side in SIDES]
+        running: list[tuple[Attempt, int]] = []
+        folders = (self.folder / f"attempt-{number}" for number in count())
+        while waiting or running:
+            while waiting and len(running) < AT_THE_SAME_TIME:
+                point, tries = waiting.pop()
+                running.append((Attempt(self, point, next(folders)), tries - 1))
+            for attempt, tries in list(running):
+                code = attempt.code()
+                if code is None:
+                    continue
+                if code == -signal.SIGKILL and not attempt.has_died:
+                    attempt.go_on()
+                    continue
+                running.remove((attempt, tries))
+                if code == 0 and not attempt.has_died and tries:
+                    report.retried += 1
+                    waiting.append((attempt.point, tries))
+                    continue
+                report.hit += attempt.has_died
+                report.violations += attempt.judge(dry, code)
+            time.sleep(0.002)
 
 
-def dry_run(case: Case, folder: Path) -> tuple[list[str], str, object]:
-    """Run the flow to its end; give what was passed, the flow's name and its result."""
-    folder.mkdir()
-    code = processes.wait(start(case, folder, UNHURRIED, {}), PATIENCE)
-    if code != 0:
-        raise AssertionError(f"the dry run ended with {code}: {read_log(folder)}")
-    (result,) = [line for line in ledger.read(folder / "ledger") if line.kind == "result"]
-    return (folder / "passed").read_text().split("\n"), result.flow, result.value
-
-
-def read_log(folder: Path) -> str:
-    """Give what the processes of an attempt printed, and when they wrote to the ledger."""
-    return (folder / "log").read_text()[-4000:]
-
-
-def sweep(name: str, folder: Path) -> Report:
-    """Try every point of a case."""
-    begin = time.monotonic()
-    case = CASES[name]
-    runs = [dry_run(case, folder / f"dry-{number}") for number in range(DRY_RUNS)]
-    # Reads may come once more or less; what every run has passed can be asked of each.
-    passed, flow, expected = min(runs, key=lambda run: len(run[0]))
-    report = Report(name, points=2 * len(passed), passed=passed)
-    points = [Point(number, side) for number in range(1, len(passed) + 1) for side in SIDES]
-    begin_attempt = _attempts(case, expected, folder)
-    waiting = [(point, TRIES) for point in reversed(points)]
-    running: list[tuple[Attempt, int]] = []
-    while waiting or running:
-        while waiting and len(running) < AT_THE_SAME_TIME:
-            point, tries = waiting.pop()
-            running.append((begin_attempt(point), tries - 1))
-        for attempt, tries in list(running):
-            code = processes.ended(attempt.pid)
-            if code is None and not attempt.is_late:
-                continue
-            if code is None:
-                processes.kill(attempt.pid)
-            elif not attempt.has_died and attempt.died(code):
-                continue
-            running.remove((attempt, tries))
-            if not attempt.has_died and code == 0 and tries:
-                report.retried += 1
-                waiting.append((attempt.point, tries))
-                continue
-            report.hit += attempt.has_died
-            where = f"{attempt.point.number}:{attempt.point.side} in {attempt.folder}"
-            what = passed[attempt.point.number - 1]
-            found = attempt.judge(flow, code)
-            report.violations += [f"killed at {where} ({what}): {one}" for one in found]
-        time.sleep(0.002)
-    report.seconds = time.monotonic() - begin
-    return report
-
-
-def _attempts(case: Case, expected: object, folder: Path) -> Callable[[Point], Attempt]:
-    numbers = iter(range(1_000_000))
-
-    def begin(point: Point) -> Attempt:
-        place = folder / f"{point.number}-{point.side}-{next(numbers)}"
-        return Attempt(case, expected, point, place)
-
-    return begin
+def death(folder: Path) -> Death:
+    """Read what a killed process left in the store."""
+    stored = snapshot.take(folder / "flows.db")
+    return Death(time.monotonic_ns() // 1000, stored)
 
 
 if __name__ == "__main__":
-    os.setpgid(0, 0)
-    print(msgspec.json.encode(sweep(sys.argv[1], Path(sys.argv[2]))).decode())
+    case, place, *rest = sys.argv[1:]
+    done = Sweep(case, Path(place), rest[0] if rest else None).run()
+    print(msgspec.json.encode(done).decode())

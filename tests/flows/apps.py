@@ -102,6 +102,11 @@ def _rows(app: Unbroken, statement: str, *values: object) -> list[tuple[Any, ...
         connection.close()
 
 
+async def jump(clock: VirtualClock, duration: timedelta) -> None:
+    """Move time on although something runs that may never end: a body that hangs."""
+    await clock._jump(clock.monotonic() + duration.total_seconds())
+
+
 class Gate:
     """A place in a flow or body where it stands until the test lets it pass."""
 

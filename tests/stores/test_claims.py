@@ -257,6 +257,22 @@ async def test_poison_does_not_use_up_the_room_of_suspects(me: Driver, kill: Kil
     assert [flow.id for flow in receipt.parked] == ["bad"]
 
 
+async def test_suspects_do_not_hide_poison(me: Driver, kill: Kill) -> None:
+    driver = await lost_twice(me, kill, ["s1", "s2", "bad"])
+    await driver.claim(dead=("me+",), suspects=3)
+    for id in ("s1", "s2"):
+        view = await driver.store.view("t", id)
+        assert view is not None
+        await driver.record(effect(view.flow, "progress", incarnation=view.incarnation))
+    driver = await crash(driver, kill, dead="me++")
+    assert ids(await driver.claim(dead=("me++",), limit=2)) == ["s1", "s2"]
+    driver = await crash(driver, kill, dead="me+++")
+    dead = ("me+++", "me++")
+    receipt = await driver.claim(dead=dead, limit=1, suspects=0, poison_after=3)
+    assert ids(receipt) == []
+    assert [flow.id for flow in receipt.parked] == ["bad"]
+
+
 @pytest.mark.parametrize(
     "damage", ["parents", "flows.param", "effects.body", "messages.body", "messages.key"]
 )

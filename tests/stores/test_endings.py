@@ -107,11 +107,15 @@ async def test_a_refused_end_tells_nobody(me: Driver, door: Door) -> None:
     assert (inbox.counter, inbox.messages) == (0, ())
 
 
-async def test_a_parked_flow_tells_nobody_and_keeps_its_parents(me: Driver, door: Door) -> None:
+@pytest.mark.parametrize("knows", [False, True])
+async def test_a_parked_flow_tells_nobody_and_keeps_its_parents(
+    me: Driver, door: Door, knows: bool
+) -> None:
     parent = Parent(await me.run("p"), "child")
+    known = (parent,) if knows else ()
     flow = await me.run("f", parent=parent)
     before = door.parents(flow)
-    ended = await me.end(flow, Status.PARKED, error="stuck", told=TOLD)
+    ended = await me.end(flow, Status.PARKED, parents=known, error="stuck", told=TOLD)
     assert ended == Changed(Answer.ACCEPTED)
     assert door.parents(flow) == before
     inbox = await me.store.read_inbox(parent.flow.number)

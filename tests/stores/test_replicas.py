@@ -70,9 +70,9 @@ async def test_no_batch_of_an_older_generation_lands_after_settle(me: Driver) ->
 
 
 async def test_a_settle_that_arrives_late_changes_nothing(me: Driver) -> None:
-    assert await me.store.settle("me", 2) == 0
+    assert await me.store.settle("me", 3) == 0
     assert await me.store.settle("me", 1) == 0
-    me.generation = 2
+    me.generation = 3
     await me.commit()
 
 
@@ -104,6 +104,17 @@ async def test_reap_deletes_who_has_not_beaten_for_a_lease(
     assert (reaped.removed, reaped.dead, reaped.next_expiry) == (1, ("other",), None)
     assert reaped.at == clock.now()
     assert await me.store.commit(other.batch(records=(effect(flow, "e"),))) is None
+
+
+async def test_reap_takes_only_those_whose_lease_is_over(
+    me: Driver, other: Driver, clock: FakeClock
+) -> None:
+    await clock.advance(1)
+    await me.store.register("younger")
+    await clock.advance(20)
+    assert (await me.store.reap("me", LEASE)).removed == 1
+    assert not await me.store.beat("other")
+    assert await me.store.beat("younger")
 
 
 async def test_reap_goes_on_reporting_owners_without_a_row(

@@ -33,8 +33,8 @@ REASONS = {
     "result": RESULT | {"arg-type", "call-overload", "misc"},
     "type": {"reportAssertTypeFailure", "assert-type", "type-abstract"},
 }
-# What pyright adds where it could not go on.
-FOLLOWS = "reportUnknown"
+# What a mistake leaves behind on its line, in pyright.
+FOLLOWS = ("reportUnknown", "reportUntyped")
 
 
 @dataclass(frozen=True)

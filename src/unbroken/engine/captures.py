@@ -86,7 +86,7 @@ async def _run(scope: Scope, key: str, spec: EffectSpec, call: Call, digest: int
         digest=digest,
         incarnation=incarnation.number,
     )
-    clears = key in incarnation.marked
+    clears = incarnation.has_beneath(key)
     if spec.flush:
         await incarnation.record(effect, clears=clears)
     else:
@@ -112,7 +112,7 @@ async def _keep_error(
     text = serializer.encode_exception(error)
     number = incarnation.number
     effect = Effect(key, Kind.CAPTURE, text, failed=True, digest=digest, incarnation=number)
-    await incarnation.record(effect, clears=key in incarnation.marked)
+    await incarnation.record(effect, clears=incarnation.has_beneath(key))
     raise serializer.rebuild_exception(text) from error
 
 
@@ -133,7 +133,7 @@ def _known_as(incarnation: Incarnation, scope: Scope, key: str, spec: EffectSpec
     suffix = key[len(scope.prefix) + len(spec.name) :]
     for alias in spec.aliases:
         former = f"{scope.prefix}{alias}{suffix}"
-        if former in incarnation.effects or former in incarnation.marked:
+        if former in incarnation.effects or incarnation.has_beneath(former):
             return former
     return key
 
@@ -186,7 +186,7 @@ async def _try_again_later(
     delay = spec.retry.next_delay(error, attempt, services.random.fraction())
     if delay is None:
         return False
-    instant = services.replica.now() + delay // MICROSECOND
+    instant = services.replica.latest() + delay // MICROSECOND
     number = scope.incarnation.number
     await scope.incarnation.record(
         Effect(f"{key}.{attempt}", Kind.ATTEMPT, str(instant), incarnation=number)

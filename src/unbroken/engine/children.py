@@ -15,7 +15,7 @@ from unbroken.engine.scope import Scope
 from unbroken.engine.waits import receive
 from unbroken.model import signals
 from unbroken.model.errors import BatchRefused, ErrorInfo, FlowNotFound, ReplayMismatch, UsageError
-from unbroken.model.records import Effect, Kind, Outcome, Parent, Status
+from unbroken.model.records import Effect, Kind, Message, Outcome, Parent, Status
 from unbroken.stores.batch import Record, Start, Started
 
 
@@ -84,14 +84,25 @@ async def child_outcome(scope: Scope, key: str, ended: Outcome | None) -> Told:
         effect = Effect(key, Kind.CHILD, body, incarnation=incarnation.number)
         await incarnation.record(effect, clears=True)
         return told_in(body)
-    effect = await receive(
-        scope,
-        key,
-        lambda message: message.key == expected and message.type == COMPLETION,
-        names=frozenset((expected,)),
-        kind=Kind.CHILD,
+    told: Told = await receive(
+        scope, key, ChildsEnd(expected), names=frozenset((expected,)), kind=Kind.CHILD
     )
-    return told_in(effect.body)
+    return told
+
+
+class ChildsEnd:
+    """The wish for the message that a child's end put into the inbox."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    def __call__(self, message: Message) -> bool:
+        """Whether this is the message."""
+        return message.key == self._key and message.type == COMPLETION
+
+    def result(self, effect: Effect) -> Told:
+        """Read how the child ended."""
+        return told_in(effect.body)
 
 
 def message_key(key: str) -> str:

@@ -42,6 +42,7 @@ class Committer:
         on_landed: Callable[[], Awaitable[None]],
     ) -> None:
         self._store = services.store
+        self._clock = services.clock
         self._replica = services.replica
         self._limit = services.settings.batch_limit
         self._rest = services.rest
@@ -138,6 +139,7 @@ class Committer:
             return
         while True:
             batch = self._batch(entries)
+            sent = self._clock.monotonic()
             try:
                 receipt = await self._store.commit(batch)
             except StoreUnavailable as error:
@@ -153,7 +155,7 @@ class Committer:
                 await self._split(entries, error)
                 return
             self._backoff.reset()
-            await self._accept(entries, batch, receipt)
+            await self._accept(entries, batch, receipt, sent)
             return
 
     async def _only_duties(self, entries: list[AnyEntry]) -> bool:
@@ -172,12 +174,14 @@ class Committer:
         replica = self._replica
         return to_batch(entries, replica.id, replica.generation, replica.batch + 1, last=last)
 
-    async def _accept(self, entries: list[AnyEntry], batch: Batch, receipt: Receipt | None) -> None:
+    async def _accept(
+        self, entries: list[AnyEntry], batch: Batch, receipt: Receipt | None, sent: float
+    ) -> None:
         if receipt is None:
             await self._fenced(entries)
             return
         self._replica.batch += 1
-        self._replica.learn_time(receipt.at)
+        self._replica.learn_time(receipt.at, sent)
         answers_of(entries, batch, receipt)
 
     async def _fenced(self, entries: list[AnyEntry]) -> None:

@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable
 from functools import partial
 from types import BuiltinFunctionType, FunctionType, MethodType
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, cast, get_type_hints
 
 import msgspec
 
@@ -101,8 +101,7 @@ def _called(function: Any) -> Any:
     """Give what runs when a callable object is called."""
     if isinstance(function, (FunctionType, BuiltinFunctionType, type)):
         return function
-    owner: type[object] = type(function)
-    call = vars(owner).get("__call__")
+    call = vars(cast("type[object]", type(function))).get("__call__")
     return call if callable(call) else function
 
 

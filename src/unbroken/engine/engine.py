@@ -52,6 +52,7 @@ class Engine:
         self.poller = Poller(services, self.executor, self.completions, list(services.types))
         services.look_for_work = self.poller.look
         self.executor.on_due = self.poller.expect
+        self.executor.on_moved = self.poller.read_again
         self.executor.on_room = self._room_again
         self.executor.on_told = self._deliver_told
         services.clock.attach(services.rest)
@@ -206,7 +207,7 @@ class Engine:
                 return
             now = self.services.replica.now()
             incarnation.deliver(Message(position, message.key, message.type, message.body, now))
-            incarnation.inbox.counter = position
+            incarnation.has_read(position)
 
     async def _deliver_told(self, told: Appended, message: NewMessage) -> None:
         await self._deliver(told, [message])

@@ -49,6 +49,7 @@ class Executor:
         self._tasks: set[asyncio.Task[None]] = set()
         self._emptied: asyncio.Future[None] | None = None
         self.on_due: Callable[[int], None] = _ignore
+        self.on_moved: Callable[[int], None] = _ignore
         self.on_room: Callable[[], None] = _nothing
         self.on_told: Callable[[Appended, NewMessage], Awaitable[None]] = _ignore_told
 
@@ -78,6 +79,7 @@ class Executor:
             incarnation.task = task
             self.residents[again.flow.number] = incarnation
             self._services.rest.begin()
+            self.on_moved(again.flow.number)
 
     # user code
 
@@ -89,6 +91,7 @@ class Executor:
         SCOPE.set(scope)
         try:
             args, kwargs = flow_type.decode(incarnation.param)
+            incarnation.param = ""  # a run from the first line reads the flow anew
             value = await flow_type.run(*args, **kwargs)
             await self._end_foreign(incarnation)
             if incarnation.is_sealed:
@@ -189,6 +192,7 @@ class Executor:
         again = await self.finish(incarnation)
         if again is not None:
             self.run(again)
+            self.on_moved(again.flow.number)
 
     async def finish(self, incarnation: Incarnation) -> Claimed | None:
         """Write the ending; give the flow back if it must run again here."""

@@ -29,7 +29,7 @@ PATIENCE_WITH_LATE_CALLS = 100
 class Wait:
     """One branch's wait: what wakes it, and how long it may be held in memory."""
 
-    __slots__ = ("alarm", "counted", "deadline", "future", "names", "stay")
+    __slots__ = ("alarm", "counted", "deadline", "future", "incarnation", "names", "stay")
 
     def __init__(
         self,
@@ -46,6 +46,12 @@ class Wait:
         self.names = names
         self.counted = counted
         self.alarm: Alarm | None = None
+        self.incarnation: Incarnation | None = None
+
+    def ring(self) -> None:
+        """The deadline is reached: let the branch look."""
+        if self.incarnation is not None:
+            self.incarnation.wake(self)
 
 
 class Incarnation:
@@ -55,6 +61,7 @@ class Incarnation:
         "_active",
         "_cuts",
         "_late_calls",
+        "_marked",
         "_unflushed",
         "_waits",
         "crashes",
@@ -65,7 +72,6 @@ class Incarnation:
         "inbox",
         "is_finishing",
         "is_stopping",
-        "marked",
         "number",
         "param",
         "parents",
@@ -82,7 +88,7 @@ class Incarnation:
         self.crashes = claimed.crashes
         self.parents: tuple[Parent, ...] = claimed.parents
         self.effects: dict[str, Effect] = {}
-        self.marked: set[str] = set()
+        self._marked: set[str] | None = None
         for effect in claimed.effects:
             self.remember(effect)
         self.inbox = Inbox(claimed.messages, claimed.inbox)
@@ -138,12 +144,18 @@ class Incarnation:
     # the journal
 
     def remember(self, effect: Effect) -> None:
-        """Hold an effect; `marked` are the keys beneath which something is recorded."""
+        """Hold an effect, and remember beneath which keys it lies."""
         key = effect.key
         self.effects[key] = effect
         if "." in key or "/" in key:
             ends = [at for at, mark in enumerate(key) if mark in "./"]
-            self.marked.update(key[:end] for end in ends)
+            if self._marked is None:
+                self._marked = set()
+            self._marked.update(key[:end] for end in ends)
+
+    def has_beneath(self, key: str) -> bool:
+        """Whether anything is recorded beneath a key."""
+        return self._marked is not None and key in self._marked
 
     def recorded(self, key: str, kind: Kind) -> Effect | None:
         """Look a key up. Another kind under the key parks the flow, with both sides named."""
@@ -255,6 +267,14 @@ class Incarnation:
         if wait.counted:
             self.leave_branch()
 
+    def set_alarm(self, wait: Wait) -> None:
+        """Wake a wait at its deadline on the store's clock."""
+        if wait.deadline is not None:
+            wait.incarnation = self
+            clock = self.services.clock
+            seconds = max(0.0, (wait.deadline - self.services.replica.now()) / 1_000_000)
+            wait.alarm = clock.call_at(clock.monotonic() + seconds, wait.ring)
+
     def end_wait(self, wait: Wait) -> None:
         """The branch goes on, woken or cancelled."""
         if self._waits is not None and wait in self._waits:
@@ -313,6 +333,11 @@ class Incarnation:
             for wait in list(self._waits or ()):
                 if wait.names is None or message.type in wait.names or message.key in wait.names:
                     self.wake(wait)
+
+    def has_read(self, counter: int) -> None:
+        """The inbox is known up to a counter; what comes after the seal stays unread."""
+        if self.ending is None:
+            self.inbox.counter = max(self.inbox.counter, counter)
 
     # telling
 

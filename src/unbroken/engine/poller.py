@@ -44,6 +44,7 @@ class Poller:
         self._is_busy = True
         self._alarm: Alarm | None = None
         self._alarm_at: int | None = None
+        self._unsure: set[int] = set()
         self.dead: set[str] = set()
         self.is_claiming = True
         self.waits_for_room = False
@@ -108,11 +109,14 @@ class Poller:
         awaited = self._completions.awaited(executor.residents)
         self.waits_for_room = self._room() <= 0
         types = self._types if self.is_claiming and not self.waits_for_room else ()
-        poll = await self._services.store.poll(self._services.replica.id, types, awaited)
+        replica, sent = self._services.replica, self._services.clock.monotonic()
+        poll = await self._services.store.poll(replica.id, types, awaited)
+        replica.learn_time(poll.at, sent)
         for outcome in poll.ended:
             self._completions.resolve(outcome)
-        for number in poll.moved:
-            await self.read_inbox(number)
+        self._unsure.update(poll.moved)
+        while self._unsure:
+            await self.read_inbox(next(iter(self._unsure)))
         await self._claim_while_due(poll)
 
     def _room(self) -> int:
@@ -136,7 +140,7 @@ class Poller:
         if has_claimed:
             self.look_soon()
         elif poll.next_due is not None:
-            # Due and not claimable (another replica was faster, a suspect waits): not at once again.
+            # Due and not claimable: another replica was faster, or a suspect has to wait.
             self.expect(max(poll.next_due, poll.at + PAUSE_AFTER_VAIN_CLAIM))
 
     def look_soon(self) -> None:
@@ -180,17 +184,24 @@ class Poller:
         event = Event("flow.poison", text, flow.type, flow.id, logging.ERROR)
         self._services.events.emit(event)
 
+    def read_again(self, number: int) -> None:
+        """Read the inbox of a flow that began anew: what came while it was read went past it."""
+        self._unsure.add(number)
+        self.look()
+
     async def read_inbox(self, number: int) -> None:
         """Deliver what others put into the inbox of a flow that runs here."""
         incarnation = self._executor.residents.get(number)
         if incarnation is None:
+            self._unsure.discard(number)
             return
         inbox = await self._services.store.read_inbox(number)
+        self._unsure.discard(number)
         if inbox is None:
             return
         for message in inbox.messages:
             incarnation.deliver(message)
-        incarnation.inbox.counter = max(incarnation.inbox.counter, inbox.counter)
+        incarnation.has_read(inbox.counter)
         if not incarnation.is_sealed:
             change = Acknowledge(incarnation.flow, incarnation.number, inbox.counter)
             self._services.committer.submit(change, inside=True).add_done_callback(_drop)

@@ -55,6 +55,7 @@ class Replica:
         self._events = events
         self._store_time = 0
         self._seen_at = 0.0
+        self._doubt = 0
 
     async def register(self, lost: Callable[[], None]) -> None:
         """Take a fresh id and begin to beat; goes on trying until the store answers."""
@@ -62,6 +63,7 @@ class Replica:
         while True:
             # An id whose insert may or may not have landed is never tried twice (H10).
             self.id = self._random.new_id()
+            sent = self._clock.monotonic()
             try:
                 at = await self._store.register(self.id)
             except (StoreUnavailable, OutcomeUnknown) as error:
@@ -71,18 +73,30 @@ class Replica:
                 break
         self.generation = 0
         self.batch = 0
-        self.learn_time(at)
+        self.learn_time(at, sent)
         self._store.beat_every(self.id, self._settings.lease / 3, lost)
         self._events.emit(Event("replica.registered", f"this process is replica {self.id}"))
 
-    def learn_time(self, at: int) -> None:
-        """Take the store's time from an answer. Late by the way back, hence never early."""
-        self._store_time = at
+    def learn_time(self, at: int, sent: float) -> None:
+        """Take the store's time from the answer to what was sent at a monotonic time.
+
+        The store read its clock on the way there or back, and the way back may be as long as the
+        event loop was blocked: so its time is known between two bounds.
+        """
+        known = self.now()
         self._seen_at = self._clock.monotonic()
+        latest = at + int((self._seen_at - sent) * 1_000_000)
+        # What was known before still holds, unless the store's clock was set back.
+        self._store_time = known if at < known <= latest else at
+        self._doubt = latest - self._store_time
 
     def now(self) -> int:
-        """Give the store's time as far as this process knows it; never ahead of it."""
+        """Give the store's time, never ahead of it: for judging whether an instant is reached."""
         return self._store_time + int((self._clock.monotonic() - self._seen_at) * 1_000_000)
+
+    def latest(self) -> int:
+        """Give the store's time, never behind it: a wait that begins now lasts at least from here."""
+        return self.now() + self._doubt
 
     def lease_is_over(self) -> bool:
         """Whether others may already have declared this replica dead."""

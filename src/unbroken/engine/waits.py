@@ -8,13 +8,41 @@ Whichever is recorded has won.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from typing import Any, Protocol
+
+import msgspec
 
 from unbroken.engine.incarnation import Incarnation, Wait
+from unbroken.engine.replica import Replica
 from unbroken.engine.scope import Scope
 from unbroken.model.records import Effect, Kind, Message
 
 FOREVER = float("inf")
+
+
+class Limit(msgspec.Struct, frozen=True):
+    """When a wait is over: an instant, or microseconds from when it begins first."""
+
+    instant: int
+    is_relative: bool = False
+
+    def from_now(self, replica: Replica) -> int:
+        """Give the deadline of a wait that begins now; a duration is never cut short."""
+        if not self.is_relative:
+            return self.instant
+        return self.instant + (replica.latest() if self.instant > 0 else replica.now())
+
+
+class Wish(Protocol):
+    """Which message a wait wants, and what it makes of what was recorded."""
+
+    def __call__(self, message: Message) -> bool:
+        """Whether this message ends the wait."""
+        ...
+
+    def result(self, effect: Effect) -> object:
+        """Read the recorded answer; an effect without type says that the deadline won."""
+        ...
 
 
 async def wait_once(
@@ -32,9 +60,9 @@ async def wait_once(
         incarnation.adopt_foreign(scope)
     future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     wait = Wait(future, deadline=deadline, stay=stay, names=names, counted=counted)
-    if deadline is not None:
-        _set_alarm(incarnation, wait, deadline)
     incarnation.begin_wait(wait)
+    if deadline is not None:
+        incarnation.set_alarm(wait)
     try:
         await future
     except asyncio.CancelledError:
@@ -43,13 +71,6 @@ async def wait_once(
         raise
     finally:
         incarnation.end_wait(wait)
-
-
-def _set_alarm(incarnation: Incarnation, wait: Wait, deadline: int) -> None:
-    services = incarnation.services
-    seconds = (deadline - services.replica.now()) / 1_000_000
-    when = services.clock.monotonic() + max(0.0, seconds)
-    wait.alarm = services.clock.call_at(when, lambda: incarnation.wake(wait))
 
 
 async def until_instant(scope: Scope, key: str, instant: int, stay: float | None) -> None:
@@ -64,9 +85,7 @@ async def until_cut_again(scope: Scope, key: str) -> None:
         await wait_once(scope, key)
 
 
-async def sleep(
-    scope: Scope, key: str, deadline_from: Callable[[int], int], stay: float | None
-) -> None:
+async def sleep(scope: Scope, key: str, limit: Limit, stay: float | None) -> None:
     """Wait until a recorded deadline, taken from the store's time when the wait begins first."""
     incarnation = scope.incarnation
     incarnation.taken.pop(key, None)
@@ -75,7 +94,7 @@ async def sleep(
         await until_cut_again(scope, key)
     effect = incarnation.recorded(key, Kind.DEADLINE)
     if effect is None:
-        deadline = deadline_from(incarnation.services.replica.now())
+        deadline = limit.from_now(incarnation.services.replica)
         body = str(deadline)
         incarnation.queue_and_go_on(
             Effect(key, Kind.DEADLINE, body, incarnation=incarnation.number)
@@ -88,31 +107,32 @@ async def sleep(
 async def receive(
     scope: Scope,
     key: str,
-    wanted: Callable[[Message], bool],
+    wish: Wish,
     *,
-    deadline_from: Callable[[int], int] | None = None,
+    limit: Limit | None = None,
     stay: float | None = None,
     names: frozenset[str] | None = None,
     kind: Kind = Kind.MESSAGE,
-) -> Effect:
-    """Consume the first wanted message; an effect without type says that the deadline won.
+) -> Any:
+    """Consume the first wanted message and give what the wish makes of it.
 
     A message sent up to the deadline wins over it, however late it is looked at.
     """
     incarnation = scope.incarnation
+    incarnation.taken.pop(key, None)
     incarnation.check_open()
     if incarnation.was_cut(key):
         await until_cut_again(scope, key)
     effect = incarnation.recorded(key, kind)
     if effect is not None:
-        return effect
+        return wish.result(effect)
     marked = f"{key}.due"
     deadline, has_marks = _recorded_deadline(incarnation, marked), marked in incarnation.effects
     now = incarnation.services.replica.now()
-    if deadline is None and deadline_from is not None:
-        deadline = deadline_from(now)
+    if deadline is None and limit is not None:
+        deadline = limit.from_now(incarnation.services.replica)
     while True:
-        message = incarnation.inbox.take(lambda m: _in_time(m, deadline) and wanted(m))
+        message = incarnation.inbox.take(lambda m: _in_time(m, deadline) and wish(m))
         if message is None and not _is_over(deadline, now):
             if deadline is not None and not has_marks:
                 has_marks = True
@@ -125,7 +145,7 @@ async def receive(
         position = None if message is None else message.position
         clears = has_marks or kind is Kind.CHILD
         await incarnation.record(effect, consumes=position, clears=clears)
-        return effect
+        return wish.result(effect)
 
 
 def _recorded_deadline(incarnation: Incarnation, marked: str) -> int | None:

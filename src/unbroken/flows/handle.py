@@ -15,6 +15,7 @@ import msgspec
 from unbroken.engine.engine import Engine
 from unbroken.engine.flow_type import FlowType
 from unbroken.engine.scope import SCOPE
+from unbroken.engine.waits import Limit
 from unbroken.flows.awaiting import await_outcome
 from unbroken.flows.children import Child
 from unbroken.flows.messages import Envelope, MessageWriter, to_message
@@ -105,7 +106,7 @@ class Flows(Generic[P, R]):
         self, id: str, when: datetime, /, *args: P.args, **kwargs: P.kwargs
     ) -> Coroutine[object, object, Scheduled[R]]:
         """Store a flow that begins at a moment; the moment must be aware of its time zone."""
-        return self._schedule(id, args, kwargs, lambda _: aware_instant(when, "schedule_at(…)"))
+        return self._schedule(id, args, kwargs, Limit(aware_instant(when, "schedule_at(…)")))
 
     def schedule_in(
         self, id: str, delay: timedelta, /, *args: P.args, **kwargs: P.kwargs
@@ -113,7 +114,7 @@ class Flows(Generic[P, R]):
         """Store a flow that begins after a delay."""
         if not is_duration(delay):
             raise TypeError("schedule_in(id, delay, …): the delay is a timedelta")
-        return self._schedule(id, args, kwargs, lambda now: now + delay // MICROSECOND)
+        return self._schedule(id, args, kwargs, Limit(delay // MICROSECOND, is_relative=True))
 
     def prepare(self, id: str, /, *args: P.args, **kwargs: P.kwargs) -> Start[P, R]:
         """Check and encode a start for `bulk_schedule`, without writing anything."""
@@ -198,10 +199,10 @@ class Flows(Generic[P, R]):
         id: str,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-        due_from: Callable[[int], int] | None,
+        begin: Limit | None,
     ) -> Scheduled[R]:
         engine = self._engine()
-        started = await self._start(engine, id, args, kwargs, due_from)
+        started = await self._start(engine, id, args, kwargs, begin)
 
         async def completion(timeout: timedelta | None) -> Any:
             return await self._await(engine, started, timeout)
@@ -214,11 +215,11 @@ class Flows(Generic[P, R]):
         id: str,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-        due_from: Callable[[int], int] | None,
+        begin: Limit | None,
     ) -> Started:
         param = self._type.encode(args, kwargs)
         now = engine.services.replica.now()
-        due_at = now if due_from is None else due_from(now)
+        due_at = now if begin is None else begin.from_now(engine.services.replica)
         owned = due_at <= now and engine.may_run_here()
         start = StartFlow(
             self._type.name, check_id(id), param, None if owned else due_at, owned=owned

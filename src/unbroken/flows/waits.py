@@ -11,6 +11,7 @@ from unbroken.engine.completions import COMPLETION
 from unbroken.engine.incarnation import Incarnation
 from unbroken.engine.outcomes import Suspended
 from unbroken.engine.scope import scope_for_wait
+from unbroken.engine.waits import Limit
 from unbroken.model import signals
 from unbroken.model.clock import MICROSECOND, instant_of, moment_of
 from unbroken.model.errors import DeserializationError, UsageError
@@ -126,25 +127,24 @@ def message(
         raise TypeError(f"message(…) takes classes, not {types!r}; for A | B write message(A, B)")
     if timeout is not None and until is not None:
         raise TypeError("message(…): give `timeout` or `until`, not both")
-    stay = _stay(suspend_after)
-    deadline_from = _limit(timeout, until)
+    limit = _limit(timeout, until)
     scope = scope_for_wait("message(…)")
     scope.incarnation.services.serializer.know(*types)
-    name = "message:" + "|".join(one.__name__ for one in types)
+    name = f"message:{types[0].__name__}" if len(types) == 1 else _name_of(types)
     key = scope.take(name, explicit=False)
     scope.incarnation.taken[key] = None
     wanted = Wanted(scope.incarnation, types, where)
+    return waits.receive(scope, key, wanted, limit=limit, stay=_stay(suspend_after))
 
-    async def receive() -> Any:
-        scope.incarnation.taken.pop(key, None)
-        effect = await waits.receive(scope, key, wanted, deadline_from=deadline_from, stay=stay)
-        return None if effect.type is None else wanted.decode(effect.type, effect.body)
 
-    return receive()
+def _name_of(types: tuple[type[Any], ...]) -> str:
+    return "message:" + "|".join(one.__name__ for one in types)
 
 
 class Wanted:
     """Which messages a wait takes: by class, subclasses included, and by the user's predicate."""
+
+    __slots__ = ("_incarnation", "_types", "_where")
 
     def __init__(
         self,
@@ -155,8 +155,6 @@ class Wanted:
         self._incarnation = incarnation
         self._types = types
         self._where = where
-        serializer = incarnation.services.serializer
-        self._names = frozenset(serializer.type_name(one) for one in types)
 
     def __call__(self, message: Message) -> bool:
         """Whether the wait takes this message. Parks the flow if it should and cannot be read."""
@@ -165,15 +163,18 @@ class Wanted:
         try:
             value = self._read(message.type, message.body)
         except DeserializationError as error:
-            if message.type in self._names:
+            serializer = self._incarnation.services.serializer
+            if message.type in map(serializer.type_name, self._types):
                 raise self._incarnation.park(error) from None
             return False
         return isinstance(value, self._types) and (self._where is None or self._where(value))
 
-    def decode(self, type_name: str, body: str) -> Any:
-        """Give the flow its own object. Parks the flow if it cannot be read."""
+    def result(self, effect: Effect) -> Any:
+        """Give the flow its own object, None for a time-out. Parks if it cannot be read."""
+        if effect.type is None:
+            return None
         try:
-            return self._read(type_name, body)
+            return self._read(effect.type, effect.body)
         except DeserializationError as error:
             raise self._incarnation.park(error) from None
 
@@ -187,24 +188,21 @@ def sleep(
     """Wait for a duration, counted from when the sleep began first; a crash does not restart it."""
     if not is_duration(duration):
         raise TypeError(f"sleep(…) takes a timedelta: write sleep(timedelta(seconds={duration!r}))")
-    return _sleep(lambda now: now + duration // MICROSECOND, suspend_after)
+    return _sleep(Limit(duration // MICROSECOND, is_relative=True), suspend_after)
 
 
 def sleep_until(
     moment: datetime, /, *, suspend_after: timedelta | None = None
 ) -> Coroutine[object, object, None]:
     """Wait until a moment; it must be aware of its time zone."""
-    instant = aware_instant(moment, "sleep_until(…)")
-    return _sleep(lambda _: instant, suspend_after)
+    return _sleep(Limit(aware_instant(moment, "sleep_until(…)")), suspend_after)
 
 
-def _sleep(
-    deadline_from: Callable[[int], int], suspend_after: timedelta | None
-) -> Coroutine[object, object, None]:
+def _sleep(limit: Limit, suspend_after: timedelta | None) -> Coroutine[object, object, None]:
     scope = scope_for_wait("sleep(…)")
     key = scope.take("sleep", explicit=False)
     scope.incarnation.taken[key] = None
-    return waits.sleep(scope, key, deadline_from, _stay(suspend_after))
+    return waits.sleep(scope, key, limit, _stay(suspend_after))
 
 
 async def postpone(delay: timedelta, /) -> NoReturn:
@@ -215,7 +213,7 @@ async def postpone(delay: timedelta, /) -> NoReturn:
     if not is_duration(delay):
         raise TypeError("postpone(…) takes a timedelta")
     incarnation = scope_for_wait("postpone(…)").incarnation
-    now = incarnation.services.replica.now()
+    now = incarnation.services.replica.latest()
     _leave(incarnation, now + max(delay, timedelta(0)) // MICROSECOND)
 
 
@@ -259,15 +257,12 @@ def aware_instant(moment: datetime, what: str) -> int:
     return instant_of(moment)
 
 
-def _limit(timeout: timedelta | None, until: datetime | None) -> Callable[[int], int] | None:
+def _limit(timeout: timedelta | None, until: datetime | None) -> Limit | None:
     if timeout is not None:
         if not is_duration(timeout):
             raise TypeError("timeout must be a timedelta")
-        return lambda now: now + timeout // MICROSECOND
-    if until is not None:
-        instant = aware_instant(until, "message(until=…)")
-        return lambda _: instant
-    return None
+        return Limit(timeout // MICROSECOND, is_relative=True)
+    return None if until is None else Limit(aware_instant(until, "message(until=…)"))
 
 
 def _stay(suspend_after: timedelta | None) -> float | None:

@@ -14,7 +14,8 @@ class Retry:
     """How often, and how long apart, a failed effect is tried again.
 
     `max_attempts` counts the first try; the count survives crashes. The delay doubles (`backoff`)
-    from `initial_delay` up to `max_delay`; `jitter` takes away up to that share of it by chance.
+    from `initial_delay` up to `max_delay`, or stays if that is shorter; `jitter` takes away up to
+    that share of it by chance.
     `retry_if` is a class, a tuple of classes or a predicate of the error. `delay(error, attempt)`
     may choose the delay by the error; None falls back on the rule. A delay above `suspend_above` is
     waited for outside of memory.
@@ -54,7 +55,7 @@ class Retry:
         self.max_attempts = max_attempts
         self.initial_delay = initial_delay
         self.backoff = backoff
-        self.max_delay = max_delay
+        self.max_delay = max(max_delay, initial_delay)
         self.jitter = jitter
         self.retry_if = retry_if
         self.delay = delay

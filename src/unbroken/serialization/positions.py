@@ -49,8 +49,8 @@ class Positions:
         except DeserializationError as error:
             raise NotSerializable(f"cannot be read back: {error.message}", error.path) from error
         except Exception as error:
-            name = type_name(type(value))
-            raise NotSerializable(f"{name} raises {type(error).__name__}: {error}", path) from error
+            raised = f"{type_name(type(value))} raises {type(error).__name__} when it is looked at"
+            raise NotSerializable(raised, path) from error
         if found:
             raise changed(found, path)
         return Kept(body, decoded)

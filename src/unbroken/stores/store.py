@@ -132,8 +132,10 @@ class Store(Protocol):
     # reads
 
     async def poll(self, replica: str, types: Sequence[str], awaited: Sequence[int]) -> Poll:
-        """Look for work: the earliest due time among ownerless flows of `types`, own flows whose
-        inbox was moved by others, and which of the `awaited` numbers have ended.
+        """Look for work.
+
+        The earliest due time among ownerless flows of `types`, own flows whose inbox was moved by
+        others, and which of the `awaited` numbers have ended.
         """
         ...
 

@@ -39,7 +39,7 @@ def marker_is_stored_before_the_body(history: History) -> Iterator[Violation]:
 
 
 def interrupted_is_told_and_stays_told(history: History) -> Iterator[Violation]:
-    """Find at-most-once bodies of unknown outcome about which the flow was told nothing, or two things."""
+    """Find at-most-once bodies whose flow was told nothing of an unknown outcome, or two things."""
     rule = "interrupted_is_told_and_stays_told"
     for flow, effect, lines in history.effects_of("begin", "saw", "interrupted"):
         told = {line.kind for line in lines} - {"begin"}
@@ -88,7 +88,7 @@ def _begun_after_seen(
 
 
 def answer_is_always_the_same(history: History) -> Iterator[Violation]:
-    """Find effects of which a flow saw two results, or one that is not the stored one."""
+    """Find effects of which a flow saw two results, or one that is not stored."""
     rule = "answer_is_always_the_same"
     for flow, effect, lines in history.effects_of("saw"):
         values = {line.value for line in lines}

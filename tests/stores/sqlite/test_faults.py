@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -125,6 +125,7 @@ class Faulty(sqlite3.Connection):
     error: sqlite3.Error | None = None
     really = False
     opened = 0
+    heard: ClassVar[list[str]] = []
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -132,6 +133,7 @@ class Faulty(sqlite3.Connection):
 
     def execute(self, sql: str, *args: Any) -> sqlite3.Cursor:
         kind = type(self)
+        kind.heard.append(sql)
         if kind.at is not None and sql.startswith(kind.at):
             error, kind.at = kind.error, None
             if kind.really:
@@ -306,6 +308,17 @@ async def test_a_strangers_write_lock_is_waited_for_and_then_unavailable(
     stranger.execute("ROLLBACK")
     assert await store.beat("me")
     stranger.close()
+
+
+async def test_a_write_takes_the_lock_before_it_reads(me: Driver, faulty: type[Faulty]) -> None:
+    """Else what it read may be old when it writes, and SQLite refuses (BUSY_SNAPSHOT)."""
+    statements: list[str] = []
+    faulty.heard = statements
+    await me.commit()
+    await me.store.delete_ended(0, 1)
+    assert [statement for statement in statements if statement.startswith("BEGIN")] == [
+        "BEGIN IMMEDIATE"
+    ] * 2
 
 
 async def test_a_full_database_refuses_and_goes_on_once_there_is_room(

@@ -186,6 +186,8 @@ async def test_a_cancelled_waiter_does_not_cancel_the_transaction(open_file: Ope
     store = await open_file()
     await store.register("me")
     me = Driver(store, "me")
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, what: complaints.append(what))
     gate = Gate(store)
     waiter = asyncio.create_task(store.commit(me.batch(starts=(Start("t", "f", "{}"),))))
     await asyncio.sleep(0)
@@ -195,6 +197,7 @@ async def test_a_cancelled_waiter_does_not_cancel_the_transaction(open_file: Ope
     gate.open()
     assert await store.settle("me", 1) == 1, "the batch landed"
     assert await store.find("t", "f") is not None
+    assert complaints == [], "nobody misses the answer"
 
 
 async def test_close_lets_what_is_queued_finish(open_file: Opening) -> None:

@@ -57,6 +57,7 @@ async def use(order: Order) -> None:
     await label("MK-1")  # refused: argument
     await effect(fetch)(5)  # refused: argument
     await effect(bank.reserve, at_most_once=True)(order)  # refused: argument
+    await effect(ship, name=lambda order, express: order.id)(order)  # refused: argument
     number: int = await ship(order)  # refused: result
     number = await effect(fetch, retry=Retry(2))("a")  # refused: result
     print(number)

@@ -23,6 +23,16 @@ async def generator(order: Order) -> AsyncIterator[str]:
     yield order.id
 
 
+@flow  # refused: argument
+def decorated(order: Order) -> str:
+    return order.id
+
+
+@flow(name="decorated")  # refused: argument
+def decorated_with_a_name(order: Order) -> str:
+    return order.id
+
+
 def declare() -> None:
     flow(plain)  # refused: argument
     flow(name="plain")(plain)  # refused: argument

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from functools import partial
 from typing import Any, assert_type
 
-from unbroken import capture, effect, flow, message
+from unbroken import capture, flow, message
 
 
 async def post(url: str, json: Any) -> int:
@@ -24,10 +24,6 @@ class Reply(ABC):
     def text(self) -> str: ...
 
 
-async def ship(id: str, express: bool = False) -> str:
-    return id
-
-
 @flow
 async def right_and_refused() -> None:
     assert_type(await capture(put, "a", {}), int)
@@ -39,4 +35,3 @@ async def right_and_refused() -> None:
 @flow
 async def wrong_and_let_through() -> None:
     await capture(partial(put, "a"), {}, {})  # refused by pyright: argument
-    await effect(ship, name=lambda id, express: id)("a")  # refused by mypy: argument

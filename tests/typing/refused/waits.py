@@ -44,7 +44,7 @@ async def selected() -> None:
     await message(FundsReserved, where=lambda: True)  # refused: argument
     await message(FundsReserved, where=FundsReserved)  # refused: argument
     await message(FundsReserved, where=lambda m: m.reason == "")  # refused: attribute
-    await message(FundsReserved, OrderCancelled, where=lambda m: m.reason)  # refused: attribute
+    await message(FundsReserved, OrderCancelled, where=lambda m: not m.reason)  # refused: attribute
 
 
 @flow
