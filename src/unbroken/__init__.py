@@ -4,6 +4,7 @@ Correctly, through crashes, restarts, deployments and year-long waits, with noth
 """
 
 from unbroken.app import Unbroken
+from unbroken.engine.events import Event
 from unbroken.flows.branches import gather
 from unbroken.flows.capture import capture, effect
 from unbroken.flows.context import current_flow
@@ -48,10 +49,12 @@ from unbroken.model.errors import (
 )
 from unbroken.model.records import Delivery, Status
 from unbroken.model.retry import Retry
+from unbroken.serialization.codec import Codec
 
 __all__ = [
     "AppNotRunning",
     "BatchRefused",
+    "Codec",
     "ConfigurationError",
     "Delivery",
     "DeserializationError",
@@ -60,6 +63,7 @@ __all__ = [
     "EffectInterrupted",
     "Envelope",
     "ErrorInfo",
+    "Event",
     "Flow",
     "FlowCancelled",
     "FlowFailed",

@@ -23,7 +23,7 @@ from unbroken.flows.definition import AsyncClassFlow, Flow
 from unbroken.flows.handle import Flows, Options
 from unbroken.flows.registration import Factory, Registration, registration_of
 from unbroken.model.clock import Clock, SystemClock
-from unbroken.model.errors import AppNotRunning, ConfigurationError, RegistrationError
+from unbroken.model.errors import AppNotRunning, RegistrationError
 from unbroken.model.randomness import Random, SystemRandom
 from unbroken.serialization.codec import Codec
 from unbroken.serialization.serializer import Serializer
@@ -35,7 +35,6 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 GRACE = timedelta(seconds=10)
-SMALLEST_PAYLOAD_LIMIT = 1024
 
 
 class Unbroken:
@@ -67,17 +66,6 @@ class Unbroken:
         clock: Clock | None = None,
         random: Random | None = None,
     ) -> None:
-        _check_positive(
-            suspend_after=suspend_after >= timedelta(0),
-            warm_limit=warm_limit >= 0,
-            concurrency=concurrency >= 1,
-            lease=lease >= timedelta(milliseconds=100),
-            poll_interval=poll_interval > timedelta(0),
-            retention=retention is None or retention >= timedelta(0),
-            payload_limit=payload_limit >= SMALLEST_PAYLOAD_LIMIT,
-            poison_after=poison_after >= 1,
-            threads=threads >= 1,
-        )
         self._clock = clock or SystemClock()
         self._random = random or SystemRandom()
         self._settings = Settings(
@@ -94,7 +82,7 @@ class Unbroken:
         self._store = open_store(url, clock=self._clock)
         self._serializer = Serializer(limit=payload_limit, codec=codec, strict=strict)
         self._events = Events()
-        self._threads = threads
+        self._threads = max(1, threads)
         self._registrations: dict[str, Registration] = {}
         self._types: dict[str, FlowType] = {}
         self._engine: Engine | None = None
@@ -273,9 +261,3 @@ class Unbroken:
     def __repr__(self) -> str:
         state = "running" if self._engine is not None else "stopped"
         return f"<Unbroken {state}, {len(self._registrations)} flow type(s)>"
-
-
-def _check_positive(**is_valid: bool) -> None:
-    for setting, valid in is_valid.items():
-        if not valid:
-            raise ConfigurationError(f"Unbroken({setting}=…): the value is out of its range")

@@ -148,9 +148,7 @@ async def once_in_a_body(order: str) -> Seen:
 async def retries(order: str) -> Seen:
     begun()
     quick = Retry(4, initial_delay=timedelta(milliseconds=10), jitter=0)
-    away = Retry(
-        4, initial_delay=timedelta(milliseconds=10), jitter=0, suspend_above=timedelta(0)
-    )
+    away = Retry(4, initial_delay=timedelta(milliseconds=10), jitter=0, suspend_above=timedelta(0))
     seen = {"warm": await saw("warm", effect(flaky, name="warm", retry=quick)(order, 2))}
     seen["cold"] = await saw("cold", effect(flaky, name="cold", retry=away)(order, 2))
     return seen

@@ -78,9 +78,7 @@ def write(
         POINTS.after(point)
 
 
-def note(
-    kind: str, effect: str = "", value: object = None, *, once: bool = False
-) -> None:
+def note(kind: str, effect: str = "", value: object = None, *, once: bool = False) -> None:
     """Append a line about the running flow."""
     flow = current_flow()
     write(

@@ -60,4 +60,3 @@ async def _send(handle: Any, sent: Sent) -> None:
 def _has_heard(effect: str) -> bool:
     lines = ledger.read(Path(os.environ[ledger.PATH]))
     return any(line.effect == effect and line.kind in HEARD for line in lines)
-

@@ -122,9 +122,7 @@ class Sweep:
         if orphaned_at is not None:
             self._orphan = self._make_orphan(orphaned_at)
 
-    def start(
-        self, folder: Path, environment: dict[str, str], lease: timedelta = UNHURRIED
-    ) -> int:
+    def start(self, folder: Path, environment: dict[str, str], lease: timedelta = UNHURRIED) -> int:
         """Fork a process that uses the flow."""
 
         def run() -> None:

@@ -398,18 +398,6 @@ async def test_a_flow_that_would_wait_for_itself_is_told_at_once(apps: Apps) -> 
         assert count_rows(app, "flows") == 1
 
 
-async def test_a_flow_that_would_wait_for_its_ancestor_is_told_at_once(apps: Apps) -> None:
-    @flow
-    async def chain(n: int) -> None:
-        await chain.run(str((n + 1) % 3), (n + 1) % 3)
-
-    app = apps()
-    flows = app.register(chain)
-    async with app:
-        with pytest.raises(FlowFailed, match="would wait for itself"):
-            await flows.run("0", 0)
-
-
 async def test_a_child_of_an_unregistered_type_is_refused(apps: Apps) -> None:
     app = apps()
     parents = app.register(parent_of_one)
@@ -455,9 +443,7 @@ async def test_a_parents_end_leaves_its_children_running(apps: Apps, clock: Virt
         assert await doubles.completion("child") == 8
 
 
-async def test_a_caller_and_a_parent_may_wait_for_one_flow(
-    apps: Apps, clock: VirtualClock
-) -> None:
+async def test_a_caller_and_a_parent_may_wait_for_one_flow(apps: Apps, clock: VirtualClock) -> None:
     @flow
     async def parent() -> int:
         return await slow_double.run("child", 4)

@@ -199,7 +199,10 @@ async def test_an_at_most_once_effect_marks_its_begin_before_its_body(apps: Apps
 
     @flow
     async def order_flow() -> None:
-        await capture("ship", effect(lambda: seen.append(stored_effects(app, "a")), at_most_once=True, thread=False))
+        await capture(
+            "ship",
+            effect(lambda: seen.append(stored_effects(app, "a")), at_most_once=True, thread=False),
+        )
 
     app = apps()
     flows = app.register(order_flow)

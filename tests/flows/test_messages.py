@@ -354,9 +354,7 @@ async def test_equal_keys_are_one_message(
         assert await scheduled.completion() == [1, 3, 5]
 
 
-async def test_a_key_stays_suppressed_over_many_restarts(
-    apps: Apps, clock: VirtualClock
-) -> None:
+async def test_a_key_stays_suppressed_over_many_restarts(apps: Apps, clock: VirtualClock) -> None:
     @flow
     async def thirty() -> list[int]:
         return [(await message(Paid)).amount for _ in range(30)]
@@ -417,9 +415,10 @@ async def test_a_batch_to_one_flow_keeps_its_order(apps: Apps) -> None:
     flows = app.register(three_payments)
     async with app:
         scheduled = await flows.schedule("a")
-        assert await flows.send_messages([Envelope("a", Paid(n)) for n in (3, 1, 2)]) == [
-            Delivery.ACCEPTED
-        ] * 3
+        assert (
+            await flows.send_messages([Envelope("a", Paid(n)) for n in (3, 1, 2)])
+            == [Delivery.ACCEPTED] * 3
+        )
         assert await scheduled.completion() == [3, 1, 2]
 
 
@@ -487,9 +486,7 @@ async def test_a_message_for_an_ended_flow_says_so_and_is_not_stored(
         assert count_rows(app, "messages") == 0
 
 
-async def test_a_message_and_its_consumption_are_one_write(
-    apps: Apps, clock: VirtualClock
-) -> None:
+async def test_a_message_and_its_consumption_are_one_write(apps: Apps, clock: VirtualClock) -> None:
     @flow
     async def two() -> None:
         await message(Paid)

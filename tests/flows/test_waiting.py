@@ -92,9 +92,7 @@ async def test_a_sleep_does_not_end_a_microsecond_early(apps: Apps, clock: Virtu
         assert (await row(app, "two_sleeps", "a")).status is Status.DONE
 
 
-async def test_a_sleep_may_last_until_a_moment_in_any_zone(
-    apps: Apps, clock: VirtualClock
-) -> None:
+async def test_a_sleep_may_last_until_a_moment_in_any_zone(apps: Apps, clock: VirtualClock) -> None:
     @flow
     async def until() -> datetime:
         await sleep_until(datetime(2030, 1, 2, 2, tzinfo=timezone(2 * HOUR)))

@@ -52,7 +52,10 @@ class Slow:
         async def payments(count: int) -> list[int]:
             await about_to_wait.pass_through()
             try:
-                return [(await message(Paid, suspend_after=AT_ONCE)).amount for _ in range(count)]
+                paid = [(await message(Paid, suspend_after=AT_ONCE)).amount]
+                while len(paid) < count:
+                    paid.append((await message(Paid)).amount)
+                return paid
             finally:
                 await leaving.pass_through()
 

@@ -71,10 +71,10 @@ class InContext:
 
     def __await__(self) -> Generator[Any, Any, object]:
         run, coroutine = self._context.run, self._coroutine
-        step: Callable[[], Any] = partial(coroutine.send, None)
+        resume: Callable[[], Any] = partial(coroutine.send, None)
         while True:
             try:
-                yielded = run(step)
+                yielded = run(resume)
             except StopIteration as stop:
                 return stop.value
             try:
@@ -83,9 +83,9 @@ class InContext:
                 run(coroutine.close)
                 raise
             except BaseException as error:  # noqa: BLE001  handed on to the body
-                step = partial(coroutine.throw, error)
+                resume = partial(coroutine.throw, error)
             else:
-                step = partial(coroutine.send, value)
+                resume = partial(coroutine.send, value)
 
 
 class TimeLimit:

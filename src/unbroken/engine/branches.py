@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Sequence
 
 from unbroken.engine.incarnation import Incarnation
-from unbroken.engine.scope import SCOPE, Scope
+from unbroken.engine.scope import SCOPE, Scope, is_counted_task
 from unbroken.model import signals
 
 
@@ -50,8 +50,7 @@ async def gather(
     incarnation.check_open()
     if not branches:
         return ()
-    counts = asyncio.current_task() is scope.task
-    join = Join(incarnation, len(branches), parent_counts=counts)
+    join = Join(incarnation, len(branches), parent_counts=is_counted_task())
     tasks = [
         asyncio.create_task(_run_branch(incarnation, f"{key}/{index}/", branch, join))
         for index, branch in enumerate(branches)

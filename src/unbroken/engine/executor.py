@@ -182,6 +182,7 @@ class Executor:
             return
         text = "the flow's code did not leave memory in time; it is left behind and cannot write"
         incarnation.emit("flow.left_behind", text, logging.WARNING)
+        incarnation.is_finishing = True
         if incarnation.task is not None:
             incarnation.task.cancel()
         task = asyncio.create_task(self._finish_alone(incarnation))

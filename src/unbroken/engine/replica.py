@@ -95,7 +95,7 @@ class Replica:
         return self._store_time + int((self._clock.monotonic() - self._seen_at) * 1_000_000)
 
     def latest(self) -> int:
-        """Give the store's time, never behind it: a wait that begins now lasts at least from here."""
+        """Give the store's time, never behind it: what begins now lasts at least from here."""
         return self.now() + self._doubt
 
     def lease_is_over(self) -> bool:

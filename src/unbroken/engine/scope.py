@@ -68,6 +68,14 @@ class Scope:
 SCOPE: ContextVar[Scope] = ContextVar("unbroken.scope")
 
 
+def is_counted_task() -> bool:
+    """Whether the running task is a flow's own or a branch's: one that the engine began.
+
+    Where a key was taken does not matter: `gather(message(A), sleep(…))` takes keys in the parent.
+    """
+    return SCOPE.get().task is asyncio.current_task()
+
+
 def current_scope(what: str) -> Scope:
     """Give the running flow's scope, or raise NotInFlow naming `what`."""
     scope = SCOPE.get(None)

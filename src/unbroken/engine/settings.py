@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
+from unbroken.model.errors import ConfigurationError
+
+SMALLEST_LEASE = 0.1
+SMALLEST_PAYLOAD_LIMIT = 1024
+
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How one engine behaves."""
@@ -34,3 +39,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How long user code may take to leave memory before it is left behind."""
     max_backoff: float = 5.0
     """The longest pause between two tries of a store that does not answer."""
+
+    def __post_init__(self) -> None:
+        """Raise ConfigurationError for a value that cannot work."""
+        is_valid = {
+            "lease": self.lease >= SMALLEST_LEASE,
+            "poll_interval": self.poll_interval > 0,
+            "suspend_after": self.suspend_after >= 0,
+            "warm_limit": self.warm_limit >= 0,
+            "concurrency": self.concurrency >= 1,
+            "payload_limit": self.payload_limit >= SMALLEST_PAYLOAD_LIMIT,
+            "poison_after": self.poison_after >= 1,
+            "retention": self.retention is None or self.retention >= 0,
+        }
+        for setting, valid in is_valid.items():
+            if not valid:
+                raise ConfigurationError(
+                    f"Unbroken({setting}=…): {getattr(self, setting)} is out of its range"
+                )

@@ -14,7 +14,7 @@ import msgspec
 
 from unbroken.engine.incarnation import Incarnation, Wait
 from unbroken.engine.replica import Replica
-from unbroken.engine.scope import Scope
+from unbroken.engine.scope import Scope, is_counted_task
 from unbroken.model.records import Effect, Kind, Message
 
 FOREVER = float("inf")
@@ -55,7 +55,7 @@ async def wait_once(
 ) -> None:
     """Block this branch until it is woken, the deadline is reached, or the signal comes."""
     incarnation = scope.incarnation
-    counted = asyncio.current_task() is scope.task
+    counted = is_counted_task()
     if not counted:
         incarnation.adopt_foreign(scope)
     future: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from unbroken.engine.children import child_outcome, start_child
-from unbroken.engine.scope import Scope, scope_for_wait
+from unbroken.engine.scope import SCOPE, Scope, scope_for_wait
 from unbroken.flows.results import result_of
 from unbroken.flows.scheduled import Scheduled
 from unbroken.model.errors import NotInFlow, NotRegistered
@@ -26,13 +26,12 @@ class Child:
     @classmethod
     def of(cls, type: str, id: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Child:
         """Take the key. Raises NotInFlow outside of a flow, NotRegistered for an unknown type."""
-        try:
-            scope = scope_for_wait(f"{type}.run(…)")
-        except NotInFlow:
+        if SCOPE.get(None) is None:
             raise NotInFlow(
                 f"{type}.run(…) starts a child and works only inside a flow: outside, use the "
                 f"handle that app.register({type}) returned"
-            ) from None
+            )
+        scope = scope_for_wait(f"{type}.run(…)")
         flow_type = scope.incarnation.services.types.get(type)
         if flow_type is None:
             raise NotRegistered(f"the flow {type!r} is not registered: call app.register({type})")

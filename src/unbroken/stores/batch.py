@@ -99,8 +99,8 @@ class Release(msgspec.Struct, frozen=True):
 class End(msgspec.Struct, frozen=True):
     """End an owned flow. `DONE` is refused if a cancel was asked or a parent joined meanwhile.
 
-    Each of the `parents` gets one message (its own key, the body of `told`) if, and only if, the end
-    is accepted. `PARKED` tells nobody.
+    Each of the `parents` gets one message (its own key, the body of `told`) if the end is
+    accepted, else none. `PARKED` tells nobody.
     """
 
     flow: FlowRef

@@ -107,7 +107,9 @@ def stored_is_never_rewritten(history: History) -> Iterator[Violation]:
         for flow, rows in death.stored.effects.items():
             for key, row in rows.items():
                 now = row_of(history.end, flow, key)
-                if now != row and not (now is None and _is_beneath(key, history.end.effects.get(flow, {}))):
+                if now != row and not (
+                    now is None and _is_beneath(key, history.end.effects.get(flow, {}))
+                ):
                     text = f"{key}: was {row}, is {now}"
                     yield Violation("stored_is_never_rewritten", flow, text)
 

@@ -48,9 +48,7 @@ def stored_consumption_agrees(history: History) -> Iterator[Violation]:
         consumed = sorted(row.body for row in rows if row.consumed)
         effects = history.end.effects.get(flow, {}).values()
         recorded = sorted(
-            row.body
-            for row in effects
-            if row.type is not None and row.kind in {"message", "child"}
+            row.body for row in effects if row.type is not None and row.kind in {"message", "child"}
         )
         if consumed != recorded:
             text = f"consumed {consumed}, recorded {recorded}"

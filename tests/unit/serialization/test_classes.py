@@ -7,7 +7,7 @@ import sys
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Protocol
-from uuid import uuid4
+from uuid import UUID
 
 import pydantic
 import pytest
@@ -18,8 +18,9 @@ from unbroken.serialization.serializer import Serializer
 from . import shop
 from .proof import survives
 
+AN_ID = UUID("6f1c7a52-0d3e-4b7e-9a55-2f6f3c1d8e90")
 LINE = shop.Line("a", 1, Decimal("1.10"))
-ORDER = shop.Order(uuid4(), [LINE, LINE], datetime(2024, 1, 1, tzinfo=UTC), None, shop.Colour.BLUE)
+ORDER = shop.Order(AN_ID, [LINE, LINE], datetime(2024, 1, 1, tzinfo=UTC), None, shop.Colour.BLUE)
 
 LIE: Any = "of another type than the field"
 MORE: Any = {"b": (1, 2)}
@@ -38,7 +39,7 @@ INSTANCES: list[object] = [
     shop.Box(ORDER),
     shop.Box((1, 2)),
     shop.Tree(1, [shop.Tree(2, [shop.Tree(3)])]),
-    shop.Anything(uuid4()),
+    shop.Anything(AN_ID),
     shop.Anything(shop.Anything(shop.Anything({1}))),
     shop.Point(1),
     shop.Segment(shop.Point(1, "z"), ("a", 1)),
@@ -50,7 +51,7 @@ INSTANCES: list[object] = [
     shop.Sparse(1),
     shop.Point(1, "z"),
     shop.Cell(1),
-    shop.Pair(1, uuid4()),
+    shop.Pair(1, AN_ID),
     shop.Pair(1, LIE),
     shop.Colour.RED,
     shop.Mixed.PAIR,
