@@ -28,7 +28,7 @@ class Apps:
         self._made: list[Unbroken] = []
 
     def __call__(self, *, clock: VirtualClock | None = None, **settings: Any) -> Unbroken:
-        app = Unbroken(self.url, clock=clock or self.clock, lease=LEASE, **settings)
+        app = Unbroken(self.url, clock=clock or self.clock, **{"lease": LEASE} | settings)
         self._made.append(app)
         return app
 

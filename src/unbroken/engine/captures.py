@@ -39,7 +39,10 @@ async def perform(
     """Give the recorded result of an effect, or run it and record it."""
     incarnation = scope.incarnation
     incarnation.taken.pop(key, None)
-    incarnation.check_open()
+    if scope.body_of is None:
+        incarnation.check_open()
+    else:
+        incarnation.check_sealed()
     if spec.aliases:
         key = _known_as(incarnation, scope, key, spec)
     if incarnation.was_cut(key):
@@ -74,7 +77,7 @@ async def _run(scope: Scope, key: str, spec: EffectSpec, call: Call, digest: int
             break
         except Exception as error:  # noqa: BLE001  a body's failure becomes data
             # A body that swallowed the signal, or failed because of it, has no say any more.
-            incarnation.check_open()
+            incarnation.check_sealed()
             if not await _try_again_later(scope, key, spec, error, attempt):
                 await _keep_error(incarnation, key, error, digest)
         attempt += 1
@@ -203,7 +206,7 @@ async def _renew_lease(incarnation: Incarnation) -> None:
     """Begin no body while others may believe this replica dead (R5)."""
     if not await incarnation.services.replica.renew():
         incarnation.seal(Lost())
-    incarnation.check_open()
+    incarnation.check_sealed()
 
 
 async def _cut_if_cancelled(incarnation: Incarnation, key: str) -> None:

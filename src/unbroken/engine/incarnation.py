@@ -12,6 +12,7 @@ import logging
 from collections.abc import Iterator
 
 from unbroken.engine.batching import RecordEntry
+from unbroken.engine.blocking import running_behind
 from unbroken.engine.events import Event
 from unbroken.engine.inbox import Inbox
 from unbroken.engine.outcomes import Ending, Lost, Parked, Released, Suspended
@@ -24,6 +25,7 @@ from unbroken.model.records import Claimed, Effect, FlowRef, Kind, Message, Pare
 from unbroken.stores.batch import Record
 
 PATIENCE_WITH_LATE_CALLS = 100
+SUSPECT_AFTER = 2
 
 
 class Wait:
@@ -62,6 +64,7 @@ class Incarnation:
         "_cuts",
         "_late_calls",
         "_marked",
+        "_root_stands_still",
         "_unflushed",
         "_waits",
         "crashes",
@@ -102,6 +105,7 @@ class Incarnation:
         self.foreign: set[asyncio.Task[object]] | None = None
         self._active = 1
         self._late_calls = 0
+        self._root_stands_still = False
         self._waits: list[Wait] | None = None
         self._unflushed: list[Record] | None = None
         self._cuts = any(effect.kind == Kind.CUT for effect in claimed.effects)
@@ -112,6 +116,11 @@ class Incarnation:
     def is_sealed(self) -> bool:
         """Whether the incarnation is over."""
         return self.ending is not None
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether the flow may be one that takes its process down: it lost it again and again."""
+        return self.crashes >= SUSPECT_AFTER
 
     def seal(self, ending: Ending) -> None:
         """End the incarnation: wake every wait with the signal that takes the user's code down."""
@@ -127,6 +136,10 @@ class Incarnation:
         """Raise the signal if the incarnation is over, or ends here because the process stops."""
         if self.is_stopping:
             self.seal(Released())
+        self.check_sealed()
+
+    def check_sealed(self) -> None:
+        """Raise the signal if the incarnation is over; what began may end while it stops."""
         if self.ending is not None:
             self._late_calls += 1
             raise signals.Suspended
@@ -190,12 +203,14 @@ class Incarnation:
         if not entry.landed:
             self._not_landed(entry)
             raise signals.Suspended
+        if self.foreign:
+            self._look_again(None)
 
     def _hand_over(
         self, effect: Effect, consumes: int | None, *, clears: bool, awaited: bool = True
     ) -> RecordEntry:
-        if self.ending is not None or self.is_stopping:
-            self.check_open()
+        if self.ending is not None:
+            self.check_sealed()
         committer = self.services.committer
         if self._unflushed:
             for record in self.take_unflushed():
@@ -210,7 +225,7 @@ class Incarnation:
 
     def keep(self, effect: Effect, *, clears: bool = False) -> None:
         """Remember an effect until something else is written; a crash before that forgets it."""
-        self.check_open()
+        self.check_sealed()
         self.remember(effect)
         if self._unflushed is None:
             self._unflushed = []
@@ -266,6 +281,8 @@ class Incarnation:
         self._waits.append(wait)
         if wait.counted:
             self.leave_branch()
+        else:
+            asyncio.get_running_loop().call_soon(self._look_at_root)
 
     def set_alarm(self, wait: Wait) -> None:
         """Wake a wait at its deadline on the store's clock."""
@@ -296,6 +313,26 @@ class Incarnation:
             if wait.counted:
                 wait.counted = False
                 self.enter_branch()
+            elif self._root_stands_still:
+                self._root_stands_still = False
+                self.enter_branch()
+
+    def _look_at_root(self) -> None:
+        """A task of the user's began to wait: maybe the flow's own task waits for nothing else."""
+        if self._active != 1 or self.ending is not None or self.task is None:
+            return
+        futures = {id(wait.future) for wait in self._waits or ()}
+        running = running_behind(self.task, lambda awaited: id(awaited) in futures)
+        if not running:
+            self._root_stands_still = True
+            self.leave_branch()
+        for task in running:
+            if task is not self.task:
+                task.remove_done_callback(self._look_again)
+                task.add_done_callback(self._look_again)
+
+    def _look_again(self, _: object) -> None:
+        asyncio.get_running_loop().call_soon(self._look_at_root)
 
     def enter_branch(self) -> None:
         """One more branch runs."""
@@ -317,7 +354,9 @@ class Incarnation:
         return self._active == 0
 
     def _stay(self) -> float:
-        """How long the most patient wait wants to be held."""
+        """How long the most patient wait wants to be held; a suspect makes room for the next."""
+        if self.is_suspect:
+            return 0.0
         default = self.services.settings.suspend_after
         stays = (default if wait.stay is None else wait.stay for wait in self._waits or ())
         return max(stays, default=default)

@@ -22,7 +22,6 @@ from unbroken.serialization.serializer import Serializer
 from unbroken.stores.batch import Acknowledge, Claim, Receipt
 from unbroken.stores.store import Poll
 
-SUSPECT_AFTER = 2
 PAUSE_AFTER_VAIN_CLAIM = 500_000
 
 
@@ -175,7 +174,7 @@ class Poller:
     def _free_suspects(self) -> int:
         """At most one flow that may take its process down runs here at a time."""
         residents = self._executor.residents.values()
-        is_taken = any(one.crashes >= SUSPECT_AFTER for one in residents)
+        is_taken = any(one.is_suspect for one in residents)
         self.waits_for_room = self.waits_for_room or is_taken
         return 0 if is_taken else 1
 

@@ -1,0 +1,411 @@
+"""Several apps on one store: takeover, spreading, results and messages across them."""
+
+import asyncio
+import warnings
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import pytest
+
+from tests.flows.apps import (
+    AT_ONCE,
+    LEASE,
+    Apps,
+    Gate,
+    count_rows,
+    events_of,
+    names_of,
+    row,
+    stored_effects,
+)
+from unbroken import (
+    Delivery,
+    FlowFailed,
+    ParamIgnored,
+    Status,
+    Unbroken,
+    capture,
+    current_flow,
+    flow,
+    message,
+    sleep,
+)
+from unbroken.testing import VirtualClock
+
+SECOND = timedelta(seconds=1)
+HOUR = timedelta(hours=1)
+PAST_LEASE = LEASE + SECOND
+NEVER = timedelta(days=10_000)
+
+
+@flow
+async def who_ran() -> int:
+    return current_flow().incarnation
+
+
+@flow
+async def wait_for_text() -> str:
+    return await message(str)
+
+
+@flow
+async def fail() -> None:
+    raise LookupError("gone")
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Wait for another thread's work, which no virtual clock can see."""
+    while not await condition():
+        await asyncio.to_thread(lambda: None)
+
+
+async def test_a_flow_whose_process_vanished_is_ended_by_another(shared: Apps) -> None:
+    gate, ran = Gate(), []
+
+    @flow
+    async def held() -> str:
+        ran.append(current_flow().incarnation)
+        if len(ran) == 1:
+            await gate.pass_through()
+        return "done"
+
+    _, hung_flows = await shared.hang(held)
+    await hung_flows.schedule("a")
+    await gate.reached()
+    app = shared()
+    flows = app.register(held)
+    async with app:
+        await shared.clock.advance(LEASE - SECOND)
+        assert ran == [1]
+        await shared.clock.advance(2 * SECOND)
+        assert await flows.completion("a") == "done"
+    assert ran == [1, 2]
+
+
+async def test_a_class_flow_without_result_is_taken_over_too(shared: Apps) -> None:
+    gate, ran = Gate(), []
+
+    @flow
+    class Held:
+        async def run(self, text: str) -> None:
+            ran.append(text)
+            if len(ran) == 1:
+                await gate.pass_through()
+
+    _, hung_flows = await shared.hang(Held)
+    await hung_flows.schedule("a", "x")
+    await gate.reached()
+    app = shared()
+    flows = app.register(Held)
+    async with app:
+        await shared.clock.advance(PAST_LEASE)
+        assert await flows.completion("a") is None
+    assert ran == ["x", "x"]
+
+
+async def test_a_flow_whose_process_died_right_after_storing_it_is_run_by_another(
+    shared: Apps,
+) -> None:
+    hung, hung_flows = await shared.hang(who_ran)
+    hung._engine.executor.run = lambda claimed: None  # pyright: ignore
+    await hung_flows.schedule("a")
+    assert (await row(hung, "who_ran", "a")).owner is not None
+    app = shared()
+    flows = app.register(who_ran)
+    async with app:
+        await shared.clock.advance(PAST_LEASE)
+        assert await flows.completion("a") == 2
+
+
+async def test_a_replica_is_in_the_store_while_its_app_runs(shared: Apps) -> None:
+    app = shared()
+    app.register(who_ran)
+    async with app:
+        assert count_rows(app, "replicas") == 1
+        other = shared()
+        async with other:
+            assert count_rows(app, "replicas") == 2
+        assert count_rows(app, "replicas") == 1
+
+
+async def test_messages_to_a_flow_of_a_dead_process_reach_who_takes_it_over(
+    shared: Apps,
+) -> None:
+    hung, hung_flows = await shared.hang(wait_for_text)
+    await hung_flows.schedule("a")
+    app = shared()
+    flows = app.register(wait_for_text)
+    async with app:
+        assert await flows.send_message("a", "for whom it concerns") is Delivery.ACCEPTED
+        await shared.clock.advance(PAST_LEASE)
+        assert await flows.completion("a") == "for whom it concerns"
+
+
+async def test_a_process_that_was_declared_dead_writes_nothing_and_comes_back_under_a_new_id(
+    shared: Apps,
+) -> None:
+    gate, ran = Gate(), []
+
+    async def ship() -> str:
+        ran.append("ship")
+        if len(ran) == 1:
+            await gate.pass_through()
+        return f"T{len(ran)}"
+
+    @flow
+    async def order() -> str:
+        return await capture(ship)
+
+    hung, hung_flows = await shared.hang(order)
+    told = events_of(hung)
+    old_id = hung._engine.services.replica.id  # pyright: ignore
+    await hung_flows.schedule("a")
+    await gate.reached()
+    app = shared()
+    flows = app.register(order)
+    async with app:
+        await shared.clock.advance(PAST_LEASE)
+        assert await flows.completion("a") == "T2"
+        gate.open()
+        await until(lambda: _has(told, "replica.registered"))
+        assert "replica.fenced" in names_of(told)
+        assert hung._engine.services.replica.id != old_id  # pyright: ignore
+        assert stored_effects(app, "a") == {"ship": "capture"}
+        assert await flows.completion("a") == "T2"
+        assert await hung_flows.completion("a") == "T2"
+    assert ran == ["ship", "ship"]
+
+
+async def _has(told: list, name: str) -> bool:
+    return name in names_of(told)
+
+
+async def test_work_spreads_over_the_apps_that_have_room(shared: Apps) -> None:
+    gates = {"a": Gate(), "b": Gate()}
+
+    @flow
+    async def held(name: str) -> str:
+        await gates[name].pass_through()
+        return name
+
+    first, second = shared(concurrency=1, lease=NEVER), shared(concurrency=1, lease=NEVER)
+    flows = first.register(held)
+    second.register(held)
+    await first.start()
+    await second.start()
+    await flows.bulk_schedule(flows.prepare(name, name) for name in gates)
+    clock = shared.clock
+    reached = asyncio.gather(*(gate.reached() for gate in gates.values()))
+    while not reached.done():
+        _tick(clock)
+        await asyncio.to_thread(lambda: None)
+    owners = {info.owner for info in await flows.list()}
+    assert len(owners) == 2
+    assert None not in owners
+    for gate in gates.values():
+        gate.open()
+
+
+def _tick(clock: VirtualClock) -> None:
+    """Let housekeeping look again, without waiting for flows that stand at a gate."""
+    clock._elapsed += 1
+    while clock._timers and clock._timers[0].when <= clock._elapsed:
+        timer = clock._timers.pop(0)
+        if not timer.cancelled:
+            timer.cancelled = True
+            timer.callback()
+    clock._timers.sort()
+
+
+async def test_a_result_reaches_a_waiter_in_another_app(shared: Apps) -> None:
+    app, client = shared(lease=NEVER), shared(execute=False, lease=NEVER)
+    flows, client_flows = app.register(wait_for_text), client.register(wait_for_text)
+    async with app, client:
+        await flows.schedule("a")
+        waiting = asyncio.create_task(client_flows.completion("a"))
+        await shared.clock.settle()
+        await flows.send_message("a", "done")
+        await shared.clock.advance(SECOND)
+        assert waiting.done()
+        assert await waiting == "done"
+
+
+async def test_a_failure_reaches_a_waiter_in_another_app_as_the_same_class(shared: Apps) -> None:
+    app, client = shared(lease=NEVER), shared(execute=False, lease=NEVER)
+    app.register(fail)
+    client_flows = client.register(fail)
+    async with app, client:
+        waiting = asyncio.create_task(client_flows.run("a"))
+        while not waiting.done():
+            await shared.clock.advance(SECOND)
+        with pytest.raises(FlowFailed, match="LookupError: gone") as caught:
+            await waiting
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("suspend_after", [AT_ONCE, HOUR])
+async def test_a_message_reaches_a_flow_in_another_app(
+    shared: Apps, suspend_after: timedelta
+) -> None:
+    app, client = shared(suspend_after=suspend_after, lease=NEVER), shared(execute=False)
+    flows, client_flows = app.register(wait_for_text), client.register(wait_for_text)
+    async with app, client:
+        scheduled = await flows.schedule("a")
+        await shared.clock.settle()
+        assert await client_flows.send_message("a", "hello") is Delivery.ACCEPTED
+        await shared.clock.advance(SECOND)
+        assert await scheduled.completion() == "hello"
+
+
+async def test_a_message_read_twice_is_delivered_once(shared: Apps) -> None:
+    @flow
+    async def three() -> list[str]:
+        return [await message(str) for _ in range(3)]
+
+    app, client = shared(suspend_after=HOUR, lease=NEVER), shared(execute=False)
+    flows, client_flows = app.register(three), client.register(three)
+    async with app, client:
+        scheduled = await flows.schedule("a")
+        await shared.clock.settle()
+        await client_flows.send_message("a", "1")
+        await flows.send_message("a", "2")
+        await shared.clock.advance(10 * SECOND)
+        await flows.send_message("a", "3")
+        assert await scheduled.completion() == ["1", "2", "3"]
+
+
+async def test_a_client_starts_flows_and_runs_none(shared: Apps) -> None:
+    client = shared(execute=False)
+    flows = client.register(who_ran)
+    async with client:
+        await flows.schedule("a")
+        await shared.clock.advance(HOUR)
+        assert (await row(client, "who_ran", "a")).status is Status.LIVE
+        assert await flows.bulk_schedule([flows.prepare("b")]) == 1
+        await shared.clock.advance(HOUR)
+        assert {info.owner for info in await flows.list()} == {None}
+
+
+async def test_an_app_claims_only_types_that_it_knows(shared: Apps) -> None:
+    client = shared(execute=False)
+    flows = client.register(who_ran)
+    async with client:
+        await flows.schedule("a")
+    stranger = shared()
+    stranger.register(fail)
+    async with stranger:
+        await shared.clock.advance(HOUR)
+        assert (await row(stranger, "who_ran", "a")).incarnation == 0
+    app = shared()
+    flows = app.register(who_ran)
+    async with app:
+        assert await flows.completion("a") == 1
+
+
+async def test_a_failed_flow_is_never_picked_up_again(shared: Apps) -> None:
+    app = shared()
+    flows = app.register(fail)
+    async with app:
+        with pytest.raises(FlowFailed):
+            await flows.run("a")
+    other = shared()
+    flows = other.register(fail)
+    async with other:
+        await shared.clock.advance(24 * HOUR)
+        view = await row(other, "fail", "a")
+        assert (view.status, view.incarnation) == (Status.FAILED, 1)
+
+
+async def test_retention_deletes_what_ended_well_long_ago_and_nothing_else(
+    apps: Apps, clock: VirtualClock
+) -> None:
+    app = apps(retention=HOUR)
+    dones, fails, waits = app.register(who_ran), app.register(fail), app.register(wait_for_text)
+    async with app:
+        await dones.run("old")
+        with pytest.raises(FlowFailed):
+            await fails.run("failed")
+        await waits.schedule("waiting")
+        await clock.advance(1.5 * HOUR)
+        await dones.run("young")
+        await clock.advance(HOUR)
+        assert [info.id for info in await dones.list()] == ["young"]
+        assert [info.status for info in await fails.list()] == [Status.FAILED]
+        assert [info.status for info in await waits.list()] == [Status.LIVE]
+        await clock.advance(3 * HOUR)
+        assert await dones.list() == []
+        assert await waits.send_message("waiting", "still there") is Delivery.ACCEPTED
+
+
+async def test_two_apps_that_start_one_id_share_one_flow(shared: Apps) -> None:
+    first, second = shared(lease=NEVER), shared(lease=NEVER)
+    ran: list[str] = []
+
+    @flow
+    async def once(name: str) -> str:
+        ran.append(name)
+        await sleep(HOUR)
+        return name
+
+    first_flows, second_flows = first.register(once), second.register(once)
+    async with first, second:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ParamIgnored)
+            tasks = [
+                asyncio.create_task(flows.run("a", name))
+                for name, flows in (("first", first_flows), ("second", second_flows))
+            ]
+            await shared.clock.advance(HOUR)
+            await shared.clock.advance(SECOND)
+            results = [await task for task in tasks]
+        assert results[0] == results[1]
+        assert set(ran) == {results[0]}
+        assert count_rows(first, "flows") == 1
+
+
+async def test_apps_on_two_stores_do_not_meet(clock: VirtualClock) -> None:
+    first, second = Unbroken("sqlite://", clock=clock), Unbroken("sqlite://", clock=clock)
+    first_flows, second_flows = first.register(who_ran), second.register(who_ran)
+    async with first, second:
+        assert await first_flows.run("a") == 1
+        assert await second_flows.list() == []
+        assert await second_flows.run("a") == 1
+
+
+async def test_a_flow_that_takes_its_process_down_again_and_again_is_parked(shared: Apps) -> None:
+    ran: list[int] = []
+
+    @flow
+    async def killer() -> None:
+        ran.append(1)
+        await Gate().pass_through()
+
+    @flow
+    async def sibling() -> str:
+        return "fine"
+
+    clock = VirtualClock()
+    for _ in range(3):
+        hung = shared(clock=clock, poison_after=3)
+        flows = hung.register(killer)
+        await hung.start()
+        if not ran:
+            await flows.schedule("bad")
+        seen = len(ran)
+        await until(lambda seen=seen: _more_than(ran, seen - (seen == 1)))
+        clock = VirtualClock()
+        clock._elapsed = hung._clock._elapsed + 30  # pyright: ignore
+
+    app = shared(clock=clock, poison_after=3)
+    flows, siblings = app.register(killer), app.register(sibling)
+    told = events_of(app)
+    async with app:
+        await clock.settle()
+        await clock.advance(PAST_LEASE)
+        assert (await row(app, "killer", "bad")).status is Status.PARKED
+        assert await siblings.run("good") == "fine"
+        assert "flow.poison" in names_of(told)
+
+
+async def _more_than(ran: list[int], count: int) -> bool:
+    return len(ran) > count
