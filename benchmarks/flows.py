@@ -14,7 +14,8 @@ from benchmarks.turns import Plan, in_fresh_process, run_in_fresh_process
 from unbroken import Unbroken, capture, flow
 
 # Callers at the same time, and how many flows each runs, one after the other.
-SIZES = ((1, 400), (100, 30))
+SIZES = ((1, 400), (100, 40))
+NOTE = "raw: insert the flow, insert the effect, update the flow; a transaction each"
 
 
 @flow
@@ -41,36 +42,30 @@ async def ours(database: Path, callers: int, count: int) -> float:
 
 def raw(database: Path, callers: int) -> float:
     """Insert, record, end: three transactions for a flow of each caller; give the seconds."""
-    bare = RawDatabase(database)
-    begun = bare.rows("begun_flows", type="one_effect")
-    effects = bare.rows("effects_of", type="one_effect")
-    ended = bare.rows("ended_flows", type="one_effect")
-    began = time.perf_counter()
-    for first, second, third in zip(*(pages(r, callers) for r in (begun, effects, ended)), strict=True):
-        bare.write(("insert_flow", first))
-        bare.write(("insert_effect", second))
-        bare.write(("end_flow", third))
-    elapsed = time.perf_counter() - began
-    bare.close()
-    return elapsed
+    with RawDatabase(database) as bare:
+        begun = pages(bare.rows("begun_flows", type="one_effect"), callers)
+        effects = pages(bare.rows("effects_of", type="one_effect", kind="capture"), callers)
+        ended = pages(bare.rows("ended_flows", type="one_effect"), callers)
+        began = time.perf_counter()
+        for first, second, third in zip(begun, effects, ended, strict=True):
+            bare.write(("insert_flow", first))
+            bare.write(("insert_effect", second))
+            bare.write(("end_flow", third))
+        return time.perf_counter() - began
 
 
 def figure(plan: Plan) -> list[Line]:
     """Measure each number of callers in turns."""
     lines: list[Line] = []
     for callers, full in SIZES:
-        count = max(3, full // plan.size(1, 10))
+        count = plan.size(full, max(3, full // 10))
         flows = callers * count
         rates: list[float] = []
         limits: list[float] = []
-        for _ in range(plan.pairs):
-            with plan.turn() as folder:
-                database = folder / "ours.db"
-                rates.append(flows / run_in_fresh_process(ours, database, callers, count))
-                limits.append(flows / in_fresh_process(raw, database, callers))
+        for folder in plan.turns():
+            database = folder / "ours.db"
+            rates.append(flows / run_in_fresh_process(ours, database, callers, count))
+            limits.append(flows / in_fresh_process(raw, database, callers))
         what = f"flows of one effect, {callers} caller{'s' if callers > 1 else ''}"
         lines.append(Line(what, "flows/s", rates, limits, note=NOTE))
     return lines
-
-
-NOTE = "raw: insert the flow, insert the effect, update the flow; a transaction each"

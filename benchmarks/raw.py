@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from unbroken.stores.sql import read_catalogue
 from unbroken.stores.sqlite.connection import WRITER
@@ -17,17 +17,19 @@ from unbroken.stores.sqlite.connection import WRITER
 T = TypeVar("T")
 Row = tuple[Any, ...]
 
+SQL = Path(__file__).parent / "sql"
+STATEMENTS = read_catalogue(SQL / "raw")
+READING = read_catalogue(SQL / "reading")
+TABLES = ("flows", "effects", "messages")
 # Unbroken checkpoints by itself, at the size at which SQLite does by default.
 PRAGMAS = tuple(
     "PRAGMA wal_autocheckpoint = 1000" if "wal_autocheckpoint" in pragma else pragma
     for pragma in WRITER
 )
-STATEMENTS = read_catalogue(Path(__file__).parent / "sql")
-TABLES = ("flows", "effects", "messages")
 
 
 class RawDatabase:
-    """A database with the tables of another one, and a connection that writes into it."""
+    """An empty database with the tables of another one, and the one connection to it."""
 
     def __init__(self, model: Path) -> None:
         self._model = sqlite3.connect(model)
@@ -35,31 +37,28 @@ class RawDatabase:
         for pragma in PRAGMAS:
             self._connection.execute(pragma)
         for table in TABLES:
-            self._connection.execute(self._definition(table))
+            ((definition,),) = self.rows("definition_of", table=table)
+            self._connection.execute(definition)
 
-    def _definition(self, table: str) -> str:
-        found = self._model.execute("SELECT sql FROM sqlite_master WHERE name = ?", (table,))
-        return found.fetchone()[0]
+    def rows(self, name: str, **values: str) -> list[Row]:
+        """Read, by the name of a query, rows that Unbroken wrote."""
+        return self._model.execute(READING[name], values).fetchall()
 
-    def rows(self, query: str) -> list[Row]:
-        """Read rows that Unbroken wrote."""
-        return self._model.execute(query).fetchall()
-
-    def write(self, *parts: tuple[str, Iterable[Row]]) -> None:
-        """Run statements, by name and each for many rows, in one transaction."""
-        execute = self._connection.executemany
+    def write(
+        self, *parts: tuple[str, Iterable[Row]], reads: Iterable[tuple[str, Row]] = ()
+    ) -> None:
+        """Run statements, by name and each for many rows, in one transaction; then queries."""
         self._connection.execute("BEGIN IMMEDIATE")
         for name, rows in parts:
-            execute(STATEMENTS[name], rows)
+            self._connection.executemany(STATEMENTS[name], rows)
+        for name, values in reads:
+            self._connection.execute(STATEMENTS[name], values).fetchall()
         self._connection.execute("COMMIT")
 
-    def read(self, name: str, values: Iterable[Row]) -> None:
-        """Run a query, by name, for each of the values."""
-        for value in values:
-            self._connection.execute(STATEMENTS[name], value).fetchall()
+    def __enter__(self) -> Self:
+        return self
 
-    def close(self) -> None:
-        """Close both connections."""
+    def __exit__(self, *_: object) -> None:
         self._model.close()
         self._connection.close()
 

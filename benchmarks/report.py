@@ -34,7 +34,7 @@ class Goal(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         sign, bound = ("≥", self.at_least) if self.at_most is None else ("≤", self.at_most)
-        return f"{sign} {_number(bound or 0)}{' × raw' if self.of_ratio else ''}"
+        return f"{sign} {_number(bound or 0)}{' x raw' if self.of_ratio else ''}"
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -71,7 +71,12 @@ def table(lines: Sequence[Line]) -> list[str]:
         for row in (rows[0], ["-" * width for width in widths], *rows[1:])
     ]
     notes = [f"- {line.what}: {line.note}" for line in lines if line.note]
-    return [*laid, "", "Median (lowest – highest) of the turns; ratio: of each pair of turns.", *notes]
+    return [
+        *laid,
+        "",
+        "Median (lowest..highest) of the turns; ratio: ours to raw, of each pair of turns.",
+        *notes,
+    ]
 
 
 def results_page(lines: Sequence[Line]) -> str:
@@ -132,7 +137,7 @@ def _spread(values: Sequence[float]) -> str:
         return ""
     middle = _number(median(values))
     return (
-        middle if len(values) == 1 else f"{middle} ({_number(min(values))} – {_number(max(values))})"
+        middle if len(values) == 1 else f"{middle} ({_number(min(values))}..{_number(max(values))})"
     )
 
 

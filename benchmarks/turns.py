@@ -35,9 +35,15 @@ class Plan:
         """Choose a size."""
         return quick if self.quick else full
 
+    def turns(self) -> Iterator[Path]:
+        """Give an empty folder for each pair of turns."""
+        for _ in range(self.pairs):
+            with self.turn() as folder:
+                yield folder
+
     @contextmanager
     def turn(self) -> Iterator[Path]:
-        """Give an empty folder, and remove it after the turn."""
+        """Give an empty folder, and remove it afterwards."""
         self._turns += 1
         folder = self._folder / str(self._turns)
         folder.mkdir()

@@ -9,7 +9,6 @@ folder, or in $EXAMPLE_FOLDER.
 
 import asyncio
 import os
-from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from uuid import UUID, uuid4, uuid5
@@ -102,7 +101,7 @@ bank = Bank()
 
 async def main() -> None:
     """Make the transfers, or go on with them, and show what the accounts gained and lost."""
-    app = Unbroken(f"sqlite:///{FOLDER / 'money_transfer.db'}", lease=timedelta(seconds=2))
+    app = Unbroken(f"sqlite:///{FOLDER / 'money_transfer.db'}")
     transfers = app.register(transfer)
     async with app:
         await transfers.run("T-1", "ann", "bob", Decimal("100.00"))

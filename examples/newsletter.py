@@ -9,7 +9,6 @@ $EXAMPLE_FOLDER.
 
 import asyncio
 import os
-from datetime import timedelta
 from pathlib import Path
 
 from unbroken import Unbroken, capture, current_flow, flow, gather
@@ -64,7 +63,7 @@ def note(customer: str) -> None:
 
 async def main() -> None:
     """Send the newsletter, or go on with it, and wait for its end."""
-    app = Unbroken(f"sqlite:///{FOLDER / 'newsletter.db'}", lease=timedelta(seconds=2))
+    app = Unbroken(f"sqlite:///{FOLDER / 'newsletter.db'}")
     newsletters = app.register(newsletter)
     app.register(newsletter_part)
     async with app:

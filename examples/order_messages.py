@@ -12,7 +12,6 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -130,7 +129,7 @@ def answer_to(command: str, payment_id: UUID) -> Answer:
 async def main(order_id: str) -> None:
     """Start the order, or go on with it, and wait for its end."""
     bus = Bus(FOLDER / "order_messages.bus")
-    app = Unbroken(f"sqlite:///{FOLDER / 'order_messages.db'}", lease=timedelta(seconds=2))
+    app = Unbroken(f"sqlite:///{FOLDER / 'order_messages.db'}")
     orders = app.register(OrderFlow, lambda: OrderFlow(bus))
     async with app, asyncio.TaskGroup() as tasks:
         answering = tasks.create_task(services(bus, orders))

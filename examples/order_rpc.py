@@ -10,7 +10,6 @@ import asyncio
 import os
 import sys
 from dataclasses import dataclass
-from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -99,7 +98,7 @@ def note(what: str) -> None:
 
 async def main(order_id: str) -> None:
     """Start the order, or go on with it, and wait for its end."""
-    app = Unbroken(f"sqlite:///{FOLDER / 'order_rpc.db'}", lease=timedelta(seconds=2))
+    app = Unbroken(f"sqlite:///{FOLDER / 'order_rpc.db'}")
     orders = app.register(order_flow)
     async with app:
         order = Order(order_id, "ann", "a book", Decimal("19.90"))

@@ -39,7 +39,7 @@ def send(email: str, text: str) -> None:
 
 async def main(email: str, day: timedelta) -> None:
     """Begin the year, or go on with it, and wait for its end."""
-    app = Unbroken(f"sqlite:///{FOLDER / 'schedule.db'}", lease=timedelta(seconds=2))
+    app = Unbroken(f"sqlite:///{FOLDER / 'schedule.db'}")
     members = app.register(membership)
     async with app:
         print("done:", await members.run(email, email, day))

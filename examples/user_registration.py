@@ -19,7 +19,6 @@ from unbroken import Unbroken, capture, flow, message
 
 FOLDER = Path(os.environ.get("EXAMPLE_FOLDER", "."))
 URL = f"sqlite:///{FOLDER / 'user_registration.db'}"
-LEASE = timedelta(seconds=2)
 
 
 @dataclass
@@ -87,7 +86,7 @@ def note(what: str) -> None:
 
 async def register(email: str) -> None:
     """Start the registration, or go on with it, and wait for its end."""
-    app = Unbroken(URL, lease=LEASE)
+    app = Unbroken(URL)
     registrations = app.register(registration)
     async with app:
         print("done:", await registrations.run(email, email))
@@ -95,7 +94,7 @@ async def register(email: str) -> None:
 
 async def click(email: str, secret: UUID) -> None:
     """Send the message that the link stands for. `execute=False`: this process runs no flows."""
-    app = Unbroken(URL, lease=LEASE, execute=False)
+    app = Unbroken(URL, execute=False)
     registrations = app.register(registration)
     async with app:
         print(await registrations.send_message(email, EmailVerified(secret)))

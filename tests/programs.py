@@ -3,12 +3,13 @@
 import os
 import queue
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -96,6 +97,14 @@ class Launcher:
         program = Program(path, *arguments, folder=self.folder, seconds=seconds)
         self._started.append(program)
         return program
+
+    def wait_until_recorded(self, database: str, key: str) -> None:
+        """Look until an effect is in the database: a program may have nothing to say of it."""
+        deadline = time.monotonic() + PATIENCE
+        with closing(sqlite3.connect(f"file:{self.folder / database}?mode=ro", uri=True)) as rows:
+            while not rows.execute("SELECT 1 FROM effects WHERE key = ?", (key,)).fetchall():
+                assert time.monotonic() < deadline, f"{key!r} was not recorded in time"
+                threading.Event().wait(0.01)
 
     def lines_of(self, file: str) -> list[str]:
         """Read what the outside world was asked for."""

@@ -106,6 +106,7 @@ class Unbroken:
     def register(self, definition: Any, factory: Any = None, /) -> Flows[Any, Any]:
         """Make a flow known and give its typed handle; the same flow twice gives the same handle.
 
+        Code written anew in the same place (a notebook's cell) replaces the former before the start.
         A class may come with a factory, called for each incarnation, that gives an instance or an
         async context manager of one. An instance serves every incarnation. Raises RegistrationError
         for what is no flow or comes after the start, DuplicateFlow for two flows of one name.
@@ -116,14 +117,17 @@ class Unbroken:
             for name in (registration.type.name, *registration.type.aliases)
             if name in self._registrations
         ]
+        redefined = [other for other in known if other.is_redefined_by(registration)]
         for other in known:
-            other.check_same(registration)
-        if known:
+            if other not in redefined:
+                other.check_same(registration)
+        if known and not redefined:
             return Flows(known[0].type, self._running, Options())
         if self._engine is not None:
+            what = "redefined" if redefined else "registered"
             raise RegistrationError(
-                f"the flow {registration.type.name!r} is registered after the start, when other "
-                "flows may already wait for it: register first, or restart the app"
+                f"the flow {registration.type.name!r} is {what} after the start, when flows may "
+                "already wait for it: register first, or restart the app"
             )
         for name in (registration.type.name, *registration.type.aliases):
             self._registrations[name] = registration

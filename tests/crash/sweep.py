@@ -31,7 +31,8 @@ AT_THE_SAME_TIME = 8
 # How often a point is tried that a run did not reach: reads come in no fixed number.
 TRIES = 12
 DRY_RUNS = 3
-PATIENCE = 30.0
+# Longer than a lease and a few polls; shorter than flows stay in memory while they wait.
+PATIENCE = 9.0
 UNHURRIED = timedelta(seconds=20)
 # The lease by which a successor judges. Who is killed has beaten a moment ago.
 LEASE = timedelta(milliseconds=300)

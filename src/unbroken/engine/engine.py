@@ -58,9 +58,10 @@ class Engine:
         services.clock.attach(services.rest)
         self._run(services.committer.run())
         self._run(self.poller.run())
-        self._run(services.store.bus().listen(self.poller.look))
+        reaper = Reaper(services, self._found_dead)
+        self._run(services.store.bus().listen(self.poller.look, reaper.look))
         if services.settings.execute:
-            self._run(Reaper(services, self._found_dead).run())
+            self._run(reaper.run())
             self._run(self._audit())
             if services.settings.retention is not None:
                 self._run(self._forget_ended(services.settings.retention))

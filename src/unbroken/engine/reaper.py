@@ -1,11 +1,12 @@
 """Notices the death of other replicas: a row whose lease is over on the store's clock is deleted.
 
 It looks when the earliest lease could end, so a group of healthy replicas is quiet, and a dead one
-is found within moments of its lease.
+is found within moments of its lease; sooner, if the bus knows of a death.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from unbroken.engine.events import Event
@@ -22,6 +23,11 @@ class Reaper:
     def __init__(self, services: Services, on_dead: Callable[[tuple[str, ...]], None]) -> None:
         self._services = services
         self._on_dead = on_dead
+        self._asked = asyncio.Event()
+
+    def look(self) -> None:
+        """Look at once: a replica came, or is known to have died."""
+        self._asked.set()
 
     async def run(self) -> None:
         """Look and wait for the next lease that could end, until cancelled."""
@@ -37,7 +43,17 @@ class Reaper:
                 pause = None
             finally:
                 services.rest.end()
-            await (backoff.pause() if pause is None else services.clock.sleep(pause))
+            await (backoff.pause() if pause is None else self._nap(pause))
+
+    async def _nap(self, seconds: float) -> None:
+        nap = asyncio.create_task(self._services.clock.sleep(seconds))
+        asked = asyncio.create_task(self._asked.wait())
+        try:
+            await asyncio.wait((nap, asked), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            nap.cancel()
+            asked.cancel()
+        self._asked.clear()
 
     async def _look(self) -> float:
         lease = self._services.settings.lease

@@ -122,7 +122,7 @@ def _define(definition: Any, name: str | None, aliases: Sequence[str]) -> Any:
                 f"{definition.__qualname__}: a flow class needs `async def run`"
             )
         _check_function(run, f"{definition.__qualname__}.run")
-        chosen = name or definition.__name__
+        chosen = definition.__name__ if name is None else name
         setattr(definition, MARK, Definition(run, chosen, aliases, is_method=True))
         return cast("type[Any]", definition)
     if isinstance(definition, Flow):
@@ -131,7 +131,9 @@ def _define(definition: Any, name: str | None, aliases: Sequence[str]) -> Any:
     if definition.__name__ == "<lambda>" and name is None:
         raise RegistrationError('a lambda has no name: write flow(name="…")(lambda …: …)')
     made: Flow[..., Any] = Flow(
-        Definition(definition, name or definition.__name__, aliases, is_method=False)
+        Definition(
+            definition, definition.__name__ if name is None else name, aliases, is_method=False
+        )
     )
     return made
 

@@ -25,14 +25,22 @@ class Registration:
         self._origin = origin
 
     def check_same(self, other: Registration) -> None:
-        """Raise DuplicateFlow unless the other is the same flow."""
-        same_origin = self._origin is other._origin
-        if same_origin or self._definition.function is other._definition.function:
-            return
-        raise DuplicateFlow(
-            f"two flows are named {self.type.name!r}: {self._definition.where} and "
-            f"{other._definition.where}. Give one of them @flow(name=…)"
-        )
+        """Raise DuplicateFlow unless the other is the same flow, made in the same way."""
+        if self._definition.function is not other._definition.function:
+            raise DuplicateFlow(
+                f"two flows are named {self.type.name!r}: {self._definition.where} and "
+                f"{other._definition.where}. Give one of them @flow(name=…)"
+            )
+        if self._origin is not other._origin:
+            raise DuplicateFlow(
+                f"{self._definition.where} is registered already, with another factory or "
+                "instance: register it once for each app"
+            )
+
+    def is_redefined_by(self, other: Registration) -> bool:
+        """Whether the other is this flow's code, written anew: a notebook's cell, a hot reload."""
+        same_place = self._definition.where == other._definition.where
+        return same_place and self._definition.function is not other._definition.function
 
 
 def registration_of(definition: Any, factory: Any, serializer: Serializer) -> Registration:
@@ -49,7 +57,7 @@ def registration_of(definition: Any, factory: Any, serializer: Serializer) -> Re
         run = _run_of_factory(factory or definition)
     else:
         run = definition.run if found.is_method else found.function
-    return Registration(_flow_type(found, run, serializer), found, definition)
+    return Registration(_flow_type(found, run, serializer), found, factory or definition)
 
 
 def _run_of_factory(factory: Callable[[], Any]) -> Callable[..., Awaitable[Any]]:

@@ -11,6 +11,7 @@ import msgspec
 from unbroken.model.errors import DeserializationError
 
 from .misfits import misfit
+from .nullable import check_none
 from .positions import Positions
 
 Named: TypeAlias = Mapping[str, object]
@@ -43,6 +44,8 @@ class Arguments:
         parts: dict[str, object] = {}
         for name, value in signature.bind(*args, **kwargs).arguments.items():
             hint, path = hints.get(name, Any), f"$.{name}"
+            if value is None and signature.parameters[name].default is not None:
+                check_none(hint, path)
             match signature.parameters[name].kind:
                 case Parameter.VAR_POSITIONAL:
                     parts[name] = [write(v, hint, f"{path}[{i}]") for i, v in enumerate(value)]

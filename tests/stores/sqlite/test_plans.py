@@ -60,6 +60,7 @@ HOT = {
 COLD = {
     "reap",
     "earliest_beat",
+    "other_replicas",
     "list_flows",
     "has_schema",
     "schema_version",

@@ -204,6 +204,9 @@ async def test_an_affected_version_is_warned_of_once(
     assert len([record for record in caplog.records if "WAL-reset" in record.message]) == warnings
 
 
+def _nothing() -> None: ...
+
+
 class Listener:
     """Listens on a store's bus."""
 
@@ -211,7 +214,7 @@ class Listener:
         self.store = store
         self._clock = clock
         self._calls = 0
-        self._listening = asyncio.create_task(store.bus().listen(self._wake))
+        self._listening = asyncio.create_task(store.bus().listen(self._wake, _nothing))
 
     def _wake(self) -> None:
         self._calls += 1

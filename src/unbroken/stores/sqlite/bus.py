@@ -11,15 +11,19 @@ GLANCE = 0.03
 
 
 class WalBus:
-    """Looks at the lock file's count of commits and, for strangers' writes, at the WAL itself."""
+    """Looks at the lock file's counts and, for strangers' writes, at the WAL itself.
+
+    Whether a neighbour died it sees by the lock that its process held on a byte of the lock file.
+    """
 
     def __init__(self, lock: WriterLock, clock: Clock) -> None:
         self._lock = lock
         self._clock = clock
 
-    async def listen(self, wake: Callable[[], None]) -> None:
+    async def listen(self, wake: Callable[[], None], regroup: Callable[[], None]) -> None:
         """Call `wake` within some 30 ms of another process's commit; runs until cancelled."""
         commits, _ = self._lock.commits_of_others()
+        members = self._lock.members()
         before = heard = self._lock.wal_stamp()
         while True:
             await self._clock.sleep(GLANCE)
@@ -29,6 +33,9 @@ class WalBus:
                 commits, heard = now, stamp
                 wake()
             before = stamp
+            joined, members = self._lock.members() != members, self._lock.members()
+            if joined or self._lock.lost_neighbours():
+                regroup()
 
     @staticmethod
     def _is_strange(stamp: Stamp, before: Stamp, known: Stamp | None) -> bool:

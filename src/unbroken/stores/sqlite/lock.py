@@ -18,6 +18,8 @@ import os
 import struct
 import sys
 import threading
+from collections.abc import Iterable
+from hashlib import blake2b
 from pathlib import Path
 
 from unbroken.model.errors import StoreUnavailable
@@ -28,6 +30,11 @@ if sys.platform != "win32":
 LONGEST_NAP = 0.005
 # Commits that others should hear of; size and time of the WAL after the last commit.
 MARK = struct.Struct("<QQQ")
+# How many replicas were ever registered stands behind it.
+MEMBERS = struct.Struct("<Q")
+# Bytes far behind the end of the file, one for each replica, which its process keeps locked.
+FIRST_PRESENCE = 1 << 32
+OFD_LOCK = struct.Struct("hhqqi")
 
 Stamp = tuple[int, int]
 
@@ -41,6 +48,8 @@ class WriterLock:
         self._patience = patience
         self._file: int | None = None
         self._own = 0
+        self._own_replicas: set[str] = set()
+        self._neighbours: frozenset[str] = frozenset()
 
     def open(self) -> None:
         """Open the file; raises StoreUnavailable."""
@@ -58,6 +67,7 @@ class WriterLock:
         if self._file is not None:
             os.close(self._file)
             self._file = None
+            self._own_replicas.clear()
 
     def __enter__(self) -> None:
         if sys.platform == "win32" or self._file is None:
@@ -125,3 +135,51 @@ class WriterLock:
             return 0, (0, 0)
         commits, size, time = MARK.unpack(mark)
         return commits, (size, time)
+
+    # who is there
+
+    def join(self, replica: str) -> None:
+        """Keep a byte locked for as long as this process lives, and tell the others to look."""
+        if sys.platform != "linux" or self._file is None:
+            return
+        fcntl.fcntl(self._file, fcntl.F_OFD_SETLK, _byte_of(replica, fcntl.F_WRLCK))
+        self._own_replicas.add(replica)
+        with self:
+            members = MEMBERS.pack(self.members() + 1)
+            os.pwrite(self._file, members, MARK.size)
+
+    def members(self) -> int:
+        """Count the replicas that ever joined."""
+        if self._file is None:
+            return 0
+        count = os.pread(self._file, MEMBERS.size, MARK.size)
+        return MEMBERS.unpack(count)[0] if len(count) == MEMBERS.size else 0
+
+    def gone(self, replicas: Iterable[str]) -> list[str]:
+        """Tell which replicas' processes are known to have ended; remember the others.
+
+        Only on Linux; elsewhere nobody is known to be gone before the lease is over. A process that
+        forked lets go only when its children do: that too is found by the lease.
+        """
+        if sys.platform != "linux" or self._file is None:
+            return []
+        others = frozenset(replicas) - self._own_replicas
+        gone = [replica for replica in others if not self._is_held(replica)]
+        self._neighbours = others.difference(gone)
+        return gone
+
+    def lost_neighbours(self) -> bool:
+        """Whether a replica that was there at the last look is gone now; tells it once."""
+        before = self._neighbours
+        return bool(before) and bool(self.gone(before))
+
+    def _is_held(self, replica: str) -> bool:
+        if sys.platform != "linux" or self._file is None:
+            return True
+        asked = fcntl.fcntl(self._file, fcntl.F_OFD_GETLK, _byte_of(replica, fcntl.F_WRLCK))
+        return OFD_LOCK.unpack(asked)[0] != fcntl.F_UNLCK
+
+
+def _byte_of(replica: str, kind: int) -> bytes:
+    digest = blake2b(replica.encode(), digest_size=6).digest()
+    return OFD_LOCK.pack(kind, os.SEEK_SET, FIRST_PRESENCE + int.from_bytes(digest), 1, 0)

@@ -128,6 +128,8 @@ class SqliteStore:
             return tx.now
 
         def register() -> int:
+            # Before the row is there to be looked for, or it would look dead.
+            self._lock.join(replica)
             at = self._attempt(work, quiet=True)
             self._pulse.registered(sent)
             return at
@@ -198,9 +200,15 @@ class SqliteStore:
 
     async def reap(self, me: str, lease: int) -> Reaped:
         look = await self._read(lambda tx: reads.look_for_dead(tx, me, lease), snapshot=True)
-        if look.next_expiry is None or look.next_expiry >= look.at:
+        if look.next_expiry is None:
             return look
-        removed = await self._write(lambda tx: tx.change("reap", replica=me, before=tx.now - lease))
+        others = await self._read(lambda tx: [id for (id,) in tx.all("other_replicas", replica=me)])
+        gone = json(self._lock.gone(others))
+        if look.next_expiry >= look.at and gone == "[]":
+            return look
+        removed = await self._write(
+            lambda tx: tx.change("reap", replica=me, before=tx.now - lease, gone=gone)
+        )
         # A later transaction: what the dead wrote last is seen by who takes their flows.
         look = await self._read(lambda tx: reads.look_for_dead(tx, me, lease), snapshot=True)
         return Reaped(look.at, removed, look.dead, look.next_expiry)

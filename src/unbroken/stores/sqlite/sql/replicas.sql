@@ -20,7 +20,11 @@ SELECT batch FROM replicas WHERE id = :replica;
 SELECT min(beat) FROM replicas WHERE id <> :replica;
 
 -- name: reap
-DELETE FROM replicas WHERE id <> :replica AND beat < :before;
+DELETE FROM replicas
+ WHERE id <> :replica AND (beat < :before OR id IN (SELECT value FROM json_each(:gone)));
+
+-- name: other_replicas
+SELECT id FROM replicas WHERE id <> :replica;
 
 -- name: dead_owners
 -- Walks from owner to owner on the index, whatever the number of flows each one has.

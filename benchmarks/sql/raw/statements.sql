@@ -5,7 +5,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?);
 -- name: insert_flow
 INSERT INTO flows (number, type, id, status, owner, due_at, incarnation, version, inbox, seen,
                    cancel, crashes, param, parents, created_at)
-VALUES (?, ?, ?, 'live', ?, ?, ?, 1, 0, 0, 0, 0, ?, '[]', ?);
+VALUES (?, ?, ?, 'live', ?, NULL, 1, 1, 0, 0, 0, 0, ?, '[]', ?);
 
 -- name: end_flow
 UPDATE flows SET status = 'done', owner = NULL, result = ?, ended_at = ? WHERE number = ?;
@@ -15,9 +15,9 @@ INSERT INTO messages (flow, position, key, type, body, sent_at, consumed)
 VALUES (?, ?, ?, ?, ?, ?, 0);
 
 -- name: make_due
-UPDATE flows SET inbox = ?, due_at = ? WHERE number = ?;
+UPDATE flows SET inbox = inbox + 1, due_at = ? WHERE number = ?;
 
--- name: own
+-- name: own_flow
 UPDATE flows SET owner = ?, due_at = NULL, incarnation = incarnation + 1 WHERE number = ?;
 
 -- name: read_flow
@@ -29,5 +29,5 @@ SELECT key, kind, body, type, failed, digest, incarnation FROM effects WHERE flo
 -- name: read_messages
 SELECT position, key, type, body, sent_at FROM messages WHERE flow = ? AND consumed = 0;
 
--- name: consume
+-- name: consume_message
 UPDATE messages SET consumed = 1 WHERE flow = ? AND position = ?;

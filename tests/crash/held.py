@@ -1,0 +1,92 @@
+"""Flows that stand still until a file appears, so that a test can do something to their process."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import msgspec
+
+from tests.crash.bodies import begun, once, received, saw, slept, touch, touch_once
+from tests.crash.ledger import key_of_body, note
+from unbroken import capture, current_flow, effect, flow, message
+
+GRACE = timedelta(seconds=5)
+SHORT = timedelta(milliseconds=20)
+GO = "go"
+
+
+class Paid(msgspec.Struct, frozen=True):
+    text: str
+
+
+async def until_told(folder: str) -> None:
+    """Wait for the file, in plain code that no engine knows of."""
+    while not Path(folder, GO).exists():
+        await asyncio.sleep(0.005)
+
+
+@flow
+async def helping(order: str) -> str:
+    begun()
+    return await saw("a", capture("a", touch, order))
+
+
+@flow
+async def held(folder: str, then: str) -> str:
+    """Record something, stand still, then do one thing that must be written."""
+    begun()
+    first = await saw("a", capture("a", touch, then))
+    await until_told(folder)
+    match then:
+        case "effect":
+            await saw("b", capture("b", touch, first))
+        case "once":
+            await once("touch_once", touch_once(first))
+        case "suspend":
+            await slept("sleep", SHORT, suspend_after=timedelta(0))
+        case "child":
+            await saw("helping", helping.run(f"{current_flow().id}/1", first))
+        case "message":
+            await received("message:Paid", message(Paid))
+        case _:
+            pass
+    return first
+
+
+@flow
+async def held_in_a_body(folder: str) -> str:
+    """Stand still inside of an effect, and in one that may begin once."""
+    begun()
+    first = await saw("body", capture("body", hold, folder))
+    return await once("hold_once", hold_once(f"{folder}/then")) + first
+
+
+async def hold(folder: str) -> str:
+    note("begin", key_of_body())
+    await until_told(folder)
+    note("end", key_of_body(), "held")
+    return "held"
+
+
+@effect(at_most_once=True)
+async def hold_once(folder: str) -> str:
+    note("begin", key_of_body(), once=True)
+    await until_told(folder)
+    note("end", key_of_body(), "held", once=True)
+    return "held"
+
+
+@flow
+async def blocking(seconds: float) -> str:
+    """Block the event loop of its whole process."""
+    begun()
+    first = await saw("a", capture("a", touch, "x"))
+    time.sleep(seconds)  # noqa: ASYNC251 - the mistake that must cost no ownership
+    await saw("b", capture("b", touch, first))
+    return first
+
+
+FLOWS = (held, held_in_a_body, helping, blocking)
