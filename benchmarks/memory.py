@@ -21,7 +21,6 @@ from benchmarks.turns import Plan, run_in_fresh_process
 from unbroken import Unbroken, capture, flow, message
 
 PAGE = 1000
-WARM_UP = 2
 STATM = Path("/proc/self/statm")
 DAY = timedelta(days=1)
 
@@ -75,7 +74,7 @@ async def last_in_line() -> None:
     """End after all that was written before."""
 
 
-async def ours(database: Path, count: int, *, warm: bool) -> float:
+async def ours(database: Path, before: int, count: int, *, warm: bool) -> float:
     """Give the bytes that the process grows by for each flow."""
     app = Unbroken(
         f"sqlite:///{database}",
@@ -94,10 +93,10 @@ async def ours(database: Path, count: int, *, warm: bool) -> float:
             await until_quiet(database)
 
     async with app:
-        return await growth(add, count)
+        return await growth(add, before, count)
 
 
-async def raw(count: int) -> float:
+async def raw(before: int, count: int) -> float:
     """Give the bytes for each bare task that waits for a future with a time limit."""
     tasks: list[asyncio.Task[str | None]] = []
 
@@ -105,7 +104,7 @@ async def raw(count: int) -> float:
         tasks.extend(asyncio.create_task(wait_bare(order)) for order in orders)
         await asyncio.sleep(0)
 
-    return await growth(add, count)
+    return await growth(add, before, count)
 
 
 async def wait_bare(order: Order) -> str | None:
@@ -118,14 +117,14 @@ async def wait_bare(order: Order) -> str | None:
     return None if await paid is None else order.id
 
 
-async def growth(add: Callable[[list[Order]], Awaitable[None]], count: int) -> float:
-    """Add that many, after some to begin with; give the bytes of growth for each."""
-    for page in range(-WARM_UP, 0):
+async def growth(add: Callable[[list[Order]], Awaitable[None]], before: int, count: int) -> float:
+    """Add flows until every cache is full, then measure over so many more; bytes for each."""
+    for page in range(before // PAGE):
         await add(_orders(page))
-    before = resident_bytes()
-    for page in range(count // PAGE):
+    first = resident_bytes()
+    for page in range(before // PAGE, (before + count) // PAGE):
         await add(_orders(page))
-    return (resident_bytes() - before) / count
+    return (resident_bytes() - first) / count
 
 
 def _orders(page: int) -> list[Order]:
@@ -143,11 +142,11 @@ def resident_bytes() -> int:
 
 def figure(plan: Plan) -> list[Line]:
     """Measure once: memory is not noisy."""
-    count = plan.size(100_000, 5_000)
+    before, count = plan.size(15_000, 2_000), plan.size(100_000, 5_000)
     with plan.turn() as folder:
-        warm = run_in_fresh_process(ours, folder / "warm.db", count, warm=True)
-        bare = run_in_fresh_process(raw, count)
-        suspended = run_in_fresh_process(ours, folder / "suspended.db", count, warm=False)
+        warm = run_in_fresh_process(ours, folder / "warm.db", before, count, warm=True)
+        bare = run_in_fresh_process(raw, before, count)
+        suspended = run_in_fresh_process(ours, folder / "suspended.db", before, count, warm=False)
     what = f"memory of a flow that waits, over {count:,}"
     return [
         Line(f"{what}: warm", "bytes", [warm], [bare], WARM, "raw: a bare task, future and timer"),
@@ -155,6 +154,6 @@ def figure(plan: Plan) -> list[Line]:
     ]
 
 
-# Memory comes in pages and arenas: what is less than this for each flow is no growth.
+# Memory comes in pages and arenas: less than this for each flow is no growth.
 SUSPENDED = Goal(at_most=50, of_ratio=False)
 WARM = Goal(at_most=4.3 * 1024, of_ratio=False)

@@ -227,6 +227,7 @@ async def tell_the_story(folder: Path) -> bool:
     story = Story(folder)
     app, orders = open_app(folder, "client", execute=False)
     say("One order, three processes, one SQLite file, two kill -9.", BOLD)
+    say("The order: reserve the money, ship, sleep, take the money, write to the customer.")
     say()
     a, b, c = (story.process(name) for name in "ABC")
     async with asyncio.timeout(60), a, b, c, app:
@@ -240,7 +241,7 @@ async def tell_the_story(folder: Path) -> bool:
         await story.kill(first, "while the order sleeps")
         story.show_journal()
         second = await story.next_call("take")
-        story.tell(f"{second} has taken over, and goes on where the sleep is over", GREEN)
+        story.tell(f"{second} has taken over, and goes on now that the sleep is over", GREEN)
 
         died = await story.kill(second, "in the middle of this call")
         assert "take" not in story.journal()

@@ -61,6 +61,12 @@ class Program:
                 return line
         raise AssertionError(f"{text!r} never came; the output was: {self.lines}")
 
+    def wait_for_all(self, *texts: str) -> None:
+        """Read on until each of the texts has come, in whatever order."""
+        for text in texts:
+            if not any(text in line for line in self.lines):
+                self.wait_for(text)
+
     def kill(self) -> None:
         """End the process with SIGKILL, as `kill -9` does."""
         self._process.kill()

@@ -17,7 +17,7 @@ from tests.crash.bodies import (
     refuse_once,
     saw,
     slept,
-    times,
+    tally,
     touch,
     touch_in_thread,
     touch_once,
@@ -196,11 +196,11 @@ async def messages_suspended(order: str) -> Seen:
 @flow
 async def timeouts(order: str) -> Seen:
     begun()
-    seen = {"none": await received("message:Never", message(Never, timeout=SHORT))}
+    seen = {"none": await received("message:Never", message(Never, timeout=SHORT), SHORT)}
     paid = message(Paid, timeout=LONG)
-    seen["paid"] = await received("message:Paid", paid)
+    seen["paid"] = await received("message:Paid", paid, LONG)
     away = message(Never, timeout=SHORT, suspend_after=AT_ONCE)
-    seen["away"] = await received("message:Never#2", away)
+    seen["away"] = await received("message:Never#2", away, SHORT)
     seen["b"] = await saw("b", capture("b", touch, order))
     return seen
 
@@ -222,8 +222,7 @@ async def sleeps(order: str) -> Seen:
 async def postpones(order: str) -> Seen:
     begun()
     seen = {"a": await saw("a", capture("a", touch, order))}
-    if times("postponed", "overload") < 2:
-        note("postponed", "overload")
+    if tally("overloaded") <= 2:
         await postpone(SHORT)
     seen["b"] = await saw("b", capture("b", touch, order))
     return seen

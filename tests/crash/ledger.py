@@ -1,6 +1,7 @@
 """The world outside of the store: an append-only file, written by the bodies themselves.
 
-One line is one `write` on an O_APPEND descriptor, so it survives SIGKILL and needs no store. The
+One line is one `write` on an O_APPEND descriptor, so it survives SIGKILL and needs no store. A line
+may be torn by the signal all the same, where it crosses a page; it never spoils another one. The
 monotonic clock is the machine's, so lines of different processes have one order.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +68,8 @@ def write(
         once,
         value,
     )
-    text = msgspec.json.encode(line) + b"\n"
-    assert len(text) < LONGEST_LINE, "a longer line might be torn by SIGKILL"
+    text = b"\n" + msgspec.json.encode(line) + b"\n"
+    assert len(text) < LONGEST_LINE, "a longer line is torn more easily"
     point = POINTS.before(f"{kind} {effect}") if kind in ACTS else None
     file = os.open(os.environ[PATH], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     try:
@@ -111,8 +113,10 @@ def short(text: str) -> str:
 
 
 def read(path: Path) -> list[Line]:
-    """Read all lines, in the order of time."""
-    text = path.read_bytes() if path.exists() else b""
-    lines = [msgspec.json.decode(line, type=Line) for line in text.splitlines()]
+    """Read all lines that are whole, in the order of time."""
+    lines: list[Line] = []
+    for text in path.read_bytes().split(b"\n") if path.exists() else ():
+        with suppress(msgspec.DecodeError):
+            lines.append(msgspec.json.decode(text, type=Line))
     lines.sort(key=lambda line: line.at)
     return lines

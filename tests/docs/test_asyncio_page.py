@@ -12,7 +12,7 @@ import pytest
 import unbroken
 from tests.docs.pages import ROOT, blocks_of
 from unbroken import FlowFailed, Unbroken, capture, flow, message, postpone, sleep
-from unbroken.testing.clock import VirtualClock
+from unbroken.testing import VirtualClock
 
 MINUTE = timedelta(minutes=1)
 

@@ -44,7 +44,8 @@ def check_ledger(lines: list[str], calls: list[list[str]]) -> None:
 def check_kills(lines: list[str], calls: list[list[str]]) -> None:
     """Two processes that were running were killed, and each was followed by another one."""
     text = "\n".join(lines)
-    pids = dict(re.findall(r"([ABC]) \(pid (\d+)\)", lines[2]))
+    running = next(line for line in lines if "running: " in line)
+    pids = dict(re.findall(r"([ABC]) \(pid (\d+)\)", running))
     assert len(set(pids.values())) == 3
     killed = re.findall(r"kill -9 ([ABC]) \(pid (\d+)\)", text)
     assert [pids[name] for name, _ in killed] == [pid for _, pid in killed]

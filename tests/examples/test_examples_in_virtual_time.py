@@ -12,7 +12,7 @@ import pytest
 
 from tests.programs import EXAMPLES
 from unbroken import Delivery, Unbroken
-from unbroken.testing.clock import VirtualClock
+from unbroken.testing import VirtualClock
 
 
 @contextmanager

@@ -12,7 +12,9 @@ from unbroken import (
     Delivery,
     Envelope,
     FlowFailed,
+    NotRegistered,
     Status,
+    UsageError,
     flow,
     message,
     sleep,
@@ -454,6 +456,42 @@ async def test_a_writer_appends_to_one_flow(apps: Apps) -> None:
         assert await writer.append(Paid(1), key="k") is Delivery.ACCEPTED
         assert await scheduled.completion() == 1
         assert await writer.append(Paid(1), key="k") is Delivery.FLOW_ENDED
+
+
+async def test_a_message_may_start_its_flow_if_it_is_absent(apps: Apps) -> None:
+    @flow
+    async def greet(name: str) -> str:
+        return f"{await message(str)} {name}"
+
+    app = apps()
+    flows = app.register(greet)
+    async with app:
+        start = flows.prepare("a", "Ann")
+        assert await flows.send_message("a", "hello", start=start) is Delivery.ACCEPTED
+        assert await flows.completion("a") == "hello Ann"
+        assert await flows.send_message("a", "again", start=start) is Delivery.FLOW_ENDED
+        assert count_rows(app, "flows") == 1
+
+
+async def test_a_message_with_a_start_reaches_the_flow_that_exists(apps: Apps) -> None:
+    app = apps()
+    flows = app.register(three_payments)
+    async with app:
+        for n in range(3):
+            start = flows.prepare("a")
+            assert await flows.send_message("a", Paid(n), start=start) is Delivery.ACCEPTED
+        assert await flows.completion("a") == [0, 1, 2]
+
+
+async def test_a_message_and_the_start_beside_it_are_for_one_flow(apps: Apps) -> None:
+    app = apps()
+    flows, others = app.register(one_payment), app.register(three_payments)
+    async with app:
+        with pytest.raises(UsageError, match="was prepared for another id"):
+            await flows.send_message("a", Paid(1), start=flows.prepare("b"))
+        with pytest.raises(NotRegistered, match="was prepared by the handle of"):
+            await flows.send_message("a", Paid(1), start=others.prepare("a"))
+        assert count_rows(app, "flows") == 0
 
 
 async def test_a_message_for_nobody_says_so_and_is_not_stored(apps: Apps) -> None:

@@ -8,7 +8,7 @@ they stand there until they are cut again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 
 from unbroken.engine.incarnation import Incarnation
 from unbroken.engine.scope import SCOPE, Scope, is_counted_task
@@ -47,7 +47,11 @@ async def gather(
     """Await all branches and give their results; raises the first failure after all have ended."""
     incarnation = scope.incarnation
     incarnation.taken.pop(key, None)
-    incarnation.check_open()
+    try:
+        incarnation.check_open()
+    except signals.Suspended:
+        _close(branches)
+        raise
     if not branches:
         return ()
     join = Join(incarnation, len(branches), parent_counts=is_counted_task())
@@ -61,6 +65,13 @@ async def gather(
         join.bring_parent_back()
         await _end_all(tasks)
     return _results(incarnation, tasks)
+
+
+def _close(branches: Sequence[Awaitable[object]]) -> None:
+    """Let branches go that nobody will await, without Python's warning of a forgotten one."""
+    for branch in branches:
+        if isinstance(branch, Coroutine):
+            branch.close()
 
 
 async def _run_branch(

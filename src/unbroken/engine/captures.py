@@ -16,7 +16,7 @@ from unbroken.engine.bodies import Call, run_body
 from unbroken.engine.effect_spec import EffectSpec
 from unbroken.engine.incarnation import Incarnation
 from unbroken.engine.outcomes import Lost
-from unbroken.engine.scope import Scope
+from unbroken.engine.scope import Scope, is_counted_task
 from unbroken.engine.waits import FOREVER, until_cut_again, until_instant
 from unbroken.model.clock import MICROSECOND
 from unbroken.model.errors import (
@@ -43,6 +43,8 @@ async def perform(
         incarnation.check_open()
     else:
         incarnation.check_sealed()
+    if not is_counted_task():
+        incarnation.adopt_foreign()
     if spec.aliases:
         key = _known_as(incarnation, scope, key, spec)
     if incarnation.was_cut(key):

@@ -23,8 +23,15 @@ from unbroken.engine.batching import (
     remains_after_landing,
     to_batch,
 )
+from unbroken.engine.events import logger
 from unbroken.engine.replica import Backoff
-from unbroken.model.errors import BatchRefused, OutcomeUnknown, StoreError, StoreUnavailable
+from unbroken.model.errors import (
+    BatchRefused,
+    OutcomeUnknown,
+    StoreCorrupt,
+    StoreError,
+    StoreUnavailable,
+)
 from unbroken.stores.batch import Batch, Receipt, Record
 
 if TYPE_CHECKING:
@@ -142,7 +149,7 @@ class Committer:
             sent = self._clock.monotonic()
             try:
                 receipt = await self._store.commit(batch)
-            except StoreUnavailable as error:
+            except (StoreUnavailable, StoreCorrupt) as error:
                 self._replica.report_unavailable(error)
                 await self._backoff.pause()
                 continue
@@ -153,6 +160,11 @@ class Committer:
                 continue
             except BatchRefused as error:
                 await self._split(entries, error)
+                return
+            except Exception as error:  # noqa: BLE001  a fault nobody foresaw must not stop all
+                logger.exception("the store failed unexpectedly")
+                if not await self._settle(entries):
+                    await self._split(entries, BatchRefused(f"{type(error).__name__}: {error}"))
                 return
             self._backoff.reset()
             await self._accept(entries, batch, receipt, sent)

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from unbroken.engine.committer import Committer
 from unbroken.engine.completions import Completions, Ended
 from unbroken.engine.events import Event
 from unbroken.engine.executor import Executor
 from unbroken.engine.outcomes import Released
+from unbroken.engine.parts import Parts
 from unbroken.engine.poller import Poller
 from unbroken.engine.reaper import Reaper
 from unbroken.engine.replica import Backoff
@@ -26,6 +26,7 @@ from unbroken.model.records import Claimed, Delivery, FlowRef, Message, Outcome,
 from unbroken.stores.batch import Append, Appended, NewMessage, Start, Started
 
 RETENTION_PAGE = 1000
+LAST_RESORT = 5.0
 
 
 class Engine:
@@ -35,8 +36,7 @@ class Engine:
         self.services = services
         self.completions = Completions()
         self.executor = Executor(services, self.completions)
-        self._tasks: list[asyncio.Task[None]] = []
-        self._is_fencing = False
+        self._parts = Parts(services.clock, services.events)
         self._is_stopping = False
 
     # life
@@ -56,40 +56,46 @@ class Engine:
         self.executor.on_room = self._room_again
         self.executor.on_told = self._deliver_told
         services.clock.attach(services.rest)
-        self._run(services.committer.run())
-        self._run(self.poller.run())
+        self._parts.run(services.committer.run)
+        self._parts.run(self.poller.run)
         reaper = Reaper(services, self._found_dead)
-        self._run(services.store.bus().listen(self.poller.look, reaper.look))
+        bus = services.store.bus()
+        self._parts.run(lambda: bus.listen(self.poller.look, reaper.look))
         if services.settings.execute:
-            self._run(reaper.run())
-            self._run(self._audit())
+            self._parts.run(reaper.run)
+            self._parts.run(self._audit)
             if services.settings.retention is not None:
-                self._run(self._forget_ended(services.settings.retention))
-
-    def _run(self, part: Coroutine[Any, Any, None]) -> None:
-        self._tasks.append(asyncio.create_task(part))
+                self._parts.run(self._forget_ended)
 
     async def stop(self, grace: float) -> None:
         """Hand every flow over and leave; after it nothing runs and nothing is written."""
         self._is_stopping = True
         self.poller.is_claiming = False
         self.executor.stop()
-        alarm = self.services.clock.call_at(
-            self.services.clock.monotonic() + grace,
-            lambda: self.executor.stop_now(Released()),
+        clock = self.services.clock
+        in_time = asyncio.create_task(self._hand_over())
+        alarms = (
+            clock.call_at(clock.monotonic() + grace, self.hurry),
+            clock.call_at(clock.monotonic() + grace + LAST_RESORT, lambda: _cancel(in_time)),
         )
-        try:
-            await self.executor.empty()
-        finally:
+        await asyncio.wait((in_time,))
+        for alarm in alarms:
             alarm.cancel()
-        await self.services.committer.drain()
         self.services.replica.stop_beating()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.wait(self._tasks)
-        await self.services.committer.deregister()
-        self.services.clock.detach(self.services.rest)
+        await self._parts.end()
+        if in_time.cancelled():
+            text = "the store did not answer in time; others take the flows after the lease"
+            self.services.events.emit(Event("replica.abandoned", text, level=logging.WARNING))
+        else:
+            await self.services.committer.deregister()
+        clock.detach(self.services.rest)
         self.completions.fail_all(AppNotRunning("the app was stopped before the flow ended"))
+        if not in_time.cancelled():
+            in_time.result()
+
+    async def _hand_over(self) -> None:
+        await self.executor.empty()
+        await self.services.committer.drain()
 
     def hurry(self) -> None:
         """End the grace of a stop at once."""
@@ -104,7 +110,7 @@ class Engine:
     def _lost(self) -> None:
         """The beat found no row: let the committer find it too, with its next batch."""
         if not self._is_stopping:
-            self._run(self.services.committer.probe())
+            self._parts.run(self.services.committer.probe)
 
     async def _fenced(self) -> None:
         """Called by the committer, whose queue stands still meanwhile."""
@@ -177,12 +183,15 @@ class Engine:
             and len(self.executor.residents) < self.services.settings.concurrency
         )
 
-    async def append(self, type: str, id: str, messages: Sequence[NewMessage]) -> list[Delivery]:
-        """Put messages into a flow's inbox and wake it if it runs here."""
+    async def append(
+        self, type: str, id: str, messages: Sequence[NewMessage], start: Start | None = None
+    ) -> list[Delivery]:
+        """Put messages into a flow's inbox and wake it; `start` makes it first if it is absent."""
         append = Append(type, id, tuple(messages))
-        future = self._committer().submit(append, inside=False)
+        parts = (append,) if start is None else (start, append)
+        future = self._committer().submit(*parts, inside=False)
         answer = await asyncio.shield(future)
-        appended = answer[0] if answer else None
+        appended = answer[-1] if answer else None
         if not isinstance(appended, Appended):
             raise AppNotRunning("the app was stopped before the message was stored")
         await self._deliver(appended, messages)
@@ -241,15 +250,23 @@ class Engine:
 
     # housekeeping
 
-    async def _forget_ended(self, retention: float) -> None:
+    async def _forget_ended(self) -> None:
         """Delete flows that ended well long ago, a page at a time."""
         services = self.services
+        retention = services.settings.retention or 0.0
         while True:
             before = services.replica.now() - int(retention * 1_000_000)
+            services.rest.begin()
             try:
                 deleted = await services.store.delete_ended(before, RETENTION_PAGE)
             except (StoreError, BatchRefused) as error:
                 services.replica.report_unavailable(error)
                 deleted = 0
+            finally:
+                services.rest.end()
             if deleted < RETENTION_PAGE:
                 await services.clock.sleep(min(retention, 3600.0))
+
+
+def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()

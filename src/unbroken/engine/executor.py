@@ -8,6 +8,7 @@ came, an end tells the parents that joined.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 
@@ -48,6 +49,7 @@ class Executor:
         self.residents: dict[int, Incarnation] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._emptied: asyncio.Future[None] | None = None
+        self._is_stopping = False
         self.on_due: Callable[[int], None] = _ignore
         self.on_moved: Callable[[int], None] = _ignore
         self.on_room: Callable[[], None] = _nothing
@@ -59,23 +61,29 @@ class Executor:
         if number in self.residents:
             return
         self._services.rest.begin()
-        incarnation = Incarnation(claimed, self._services)
+        incarnation = self._begin(claimed)
         self.residents[number] = incarnation
         task = asyncio.create_task(self._run(incarnation))
         incarnation.task = task
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def _begin(self, claimed: Claimed) -> Incarnation:
+        incarnation = Incarnation(claimed, self._services)
+        incarnation.is_stopping = self._is_stopping
+        return incarnation
+
     async def _run(self, incarnation: Incarnation) -> None:
         while True:
             incarnation.seal(await self._play(incarnation))
+            await self._end_foreign(incarnation)
             if incarnation.is_finishing:
                 return
             again = await self.finish(incarnation)
             if again is None:
                 return
             task = incarnation.task
-            incarnation = Incarnation(again, self._services)
+            incarnation = self._begin(again)
             incarnation.task = task
             self.residents[again.flow.number] = incarnation
             self._services.rest.begin()
@@ -93,7 +101,6 @@ class Executor:
             args, kwargs = flow_type.decode(incarnation.param)
             incarnation.param = ""  # a run from the first line reads the flow anew
             value = await flow_type.run(*args, **kwargs)
-            await self._end_foreign(incarnation)
             if incarnation.is_sealed:
                 self._warn_ignored(incarnation, "returned")
                 return Lost()
@@ -108,7 +115,7 @@ class Executor:
         except asyncio.CancelledError:
             return self._cancelled(incarnation)
         except Exception as error:  # noqa: BLE001  a flow's failure becomes data
-            return await self._raised(incarnation, error)
+            return self._raised(incarnation, error)
         except BaseExceptionGroup as group:
             if signals.is_signal(group):
                 return Lost()
@@ -120,8 +127,7 @@ class Executor:
         error = UsageError("the flow's own code raised CancelledError: raise an error of your own")
         return Failed(self._services.serializer.encode_exception(error), error)
 
-    async def _raised(self, incarnation: Incarnation, error: Exception) -> Ending:
-        await self._end_foreign(incarnation)
+    def _raised(self, incarnation: Incarnation, error: Exception) -> Ending:
         if incarnation.is_sealed:
             if not signals.is_signal(error):
                 self._warn_ignored(incarnation, f"raised {type(error).__name__}")
@@ -130,7 +136,8 @@ class Executor:
 
     @staticmethod
     def _check_forgotten(incarnation: Incarnation) -> None:
-        forgotten = ", ".join(repr(key) for key in incarnation.taken)
+        taken = (key for key in incarnation.taken if not incarnation.was_cut(key))
+        forgotten = ", ".join(map(repr, taken))
         if forgotten:
             raise ForgottenAwait(
                 f"the flow ended, but these were called and never awaited: {forgotten}. "
@@ -139,16 +146,18 @@ class Executor:
 
     @staticmethod
     async def _end_foreign(incarnation: Incarnation) -> None:
-        """Cancel and await tasks that outlived the flow."""
+        """Cancel and await tasks that outlived the flow; sealed, they write nothing any more."""
         left = [task for task in incarnation.foreign or () if not task.done()]
+        if not left:
+            return
         for task in left:
             task.cancel()
-        if left:
+        if isinstance(incarnation.ending, (Succeeded, Failed)):
+            names = ", ".join(task.get_name() for task in left)
+            text = f"tasks were left running at the flow's end and were cancelled: {names}"
+            incarnation.emit("flow.tasks_left", text, logging.WARNING)
+        with contextlib.suppress(asyncio.CancelledError):  # the grace is over: leave them behind
             await asyncio.wait(left)
-            if not incarnation.is_sealed:
-                names = ", ".join(task.get_name() for task in left)
-                text = f"tasks were left running at the flow's end and were cancelled: {names}"
-                incarnation.emit("flow.tasks_left", text, logging.WARNING)
 
     @staticmethod
     def _warn_ignored(incarnation: Incarnation, what: str) -> None:
@@ -279,6 +288,7 @@ class Executor:
 
     def stop(self) -> None:
         """Let blocked flows go at once and the others at their next use of the engine."""
+        self._is_stopping = True
         for incarnation in list(self.residents.values()):
             incarnation.is_stopping = True
             if incarnation.is_blocked and not incarnation.is_sealed:

@@ -16,7 +16,7 @@ from unbroken.engine.blocking import running_behind
 from unbroken.engine.events import Event
 from unbroken.engine.inbox import Inbox
 from unbroken.engine.outcomes import Ending, Lost, Parked, Released, Suspended
-from unbroken.engine.scope import Scope
+from unbroken.engine.scope import is_counted_task
 from unbroken.engine.services import Services
 from unbroken.model import signals
 from unbroken.model.clock import Alarm
@@ -142,6 +142,8 @@ class Incarnation:
         """Raise the signal if the incarnation is over; what began may end while it stops."""
         if self.ending is not None:
             self._late_calls += 1
+            if not is_counted_task():
+                self.adopt_foreign()
             raise signals.Suspended
 
     @property
@@ -384,13 +386,18 @@ class Incarnation:
         """Tell an event about this flow."""
         self.services.events.emit(Event(name, text, self.flow.type, self.flow.id, level))
 
-    def adopt_foreign(self, scope: Scope) -> None:
-        """Remember a task that the engine did not begin but that uses it."""
+    def adopt_foreign(self) -> None:
+        """Remember the running task: the engine did not begin it, and must see it end."""
         task = asyncio.current_task()
-        if task is not None and task is not scope.task:
-            if self.foreign is None:
-                self.foreign = set()
+        if self.foreign is None:
+            self.foreign = set()
+        if task is not None and task not in self.foreign:
             self.foreign.add(task)
+            task.add_done_callback(self._ignore_after_seal)
+
+    def _ignore_after_seal(self, task: asyncio.Task[object]) -> None:
+        if self.ending is not None and not task.cancelled():
+            task.exception()  # the signal: asyncio need not say that nobody asked for it
 
     def unread(self) -> Iterator[str]:
         """Give the keys that were taken and never awaited."""

@@ -57,7 +57,7 @@ async def wait_once(
     incarnation = scope.incarnation
     counted = is_counted_task()
     if not counted:
-        incarnation.adopt_foreign(scope)
+        incarnation.adopt_foreign()
     future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     wait = Wait(future, deadline=deadline, stay=stay, names=names, counted=counted)
     incarnation.begin_wait(wait)
@@ -80,9 +80,12 @@ async def until_instant(scope: Scope, key: str, instant: int, stay: float | None
 
 
 async def until_cut_again(scope: Scope, key: str) -> None:
-    """Stand where the user's own cancel cut this key before; it neither runs nor answers."""
+    """Stand where the user's own cancel cut this key before; it neither runs nor answers.
+
+    Held in memory: what will cut it again, a timer or a sibling, lives only there.
+    """
     while True:
-        await wait_once(scope, key)
+        await wait_once(scope, key, stay=FOREVER)
 
 
 async def sleep(scope: Scope, key: str, limit: Limit, stay: float | None) -> None:

@@ -23,7 +23,7 @@ from unbroken.flows.results import result_of
 from unbroken.flows.scheduled import Scheduled
 from unbroken.flows.waits import aware_instant, is_duration
 from unbroken.model.clock import MICROSECOND, moment_of
-from unbroken.model.errors import FlowNotFound, NotRegistered, ParamIgnored
+from unbroken.model.errors import FlowNotFound, NotRegistered, ParamIgnored, UsageError
 from unbroken.model.ids import check_id
 from unbroken.model.records import Delivery, FlowRef, Status
 from unbroken.stores.batch import Start as StartFlow
@@ -127,11 +127,7 @@ class Flows(Generic[P, R]):
         page: list[StartFlow] = []
         created = 0
         for start in starts:
-            if start.type != self._type.name:
-                raise NotRegistered(
-                    f"{start!r} was prepared by the handle of {start.type!r}, this is the one of "
-                    f"{self._type.name!r}"
-                )
+            self._check_own(start)
             page.append(StartFlow(start.type, start.id, start.param, due_at=now))
             if len(page) == BULK_PAGE:
                 created += _created(await engine.start_flows(page))
@@ -164,17 +160,38 @@ class Flows(Generic[P, R]):
         return result
 
     async def send_message(
-        self, id: str, message: object, /, *, key: str | None = None
+        self,
+        id: str,
+        message: object,
+        /,
+        *,
+        key: str | None = None,
+        start: Start[P] | None = None,
     ) -> Delivery:
         """Put a message into a flow's inbox; it is consumed once.
 
         Equal keys are one message for as long as the flow exists. Never raises for an absent or
-        ended flow: the answer says so.
+        ended flow: the answer says so. `start` (from `prepare`, for the same id) makes an absent
+        flow in the same transaction.
         """
         engine = self._engine()
         new = to_message(engine, message, key)
-        (delivery,) = await engine.append(self._type.name, check_id(id), [new])
+        first = None if start is None else self._first(start, check_id(id), engine)
+        (delivery,) = await engine.append(self._type.name, check_id(id), [new], first)
         return delivery
+
+    def _first(self, start: Start[P], id: str, engine: Engine) -> StartFlow:
+        self._check_own(start)
+        if start.id != id:
+            raise UsageError(f"the message goes to {id!r}, but {start!r} was prepared for another id")
+        return StartFlow(start.type, id, start.param, due_at=engine.services.replica.now())
+
+    def _check_own(self, start: Start[P]) -> None:
+        if start.type != self._type.name:
+            raise NotRegistered(
+                f"{start!r} was prepared by the handle of {start.type!r}, this is the one of "
+                f"{self._type.name!r}"
+            )
 
     async def send_messages(self, envelopes: Sequence[Envelope], /) -> list[Delivery]:
         """Send many messages in few transactions; the answers come in their order."""

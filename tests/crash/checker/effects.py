@@ -130,7 +130,8 @@ def nothing_is_made_up(history: History) -> Iterator[Violation]:
 def attempts_are_counted(history: History) -> Iterator[Violation]:
     """Find bodies that began more often in one incarnation than they may be tried."""
     for flow, effect, lines in history.effects_of("begin"):
-        allowed = history.attempts.get(effect.rpartition("/")[2].partition("#")[0], 1)
+        kind = effect.rpartition("/")[2].partition("#")[0].partition(" ")[0]
+        allowed = history.attempts.get(kind, 1)
         for incarnation, count in Counter(line.incarnation for line in lines).items():
             if count > allowed:
                 text = f"{effect}: began {count} times in incarnation {incarnation}"

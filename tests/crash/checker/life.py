@@ -99,10 +99,10 @@ def ended_is_owned_by_nobody(history: History) -> Iterator[Violation]:
 
 def result_is_as_expected(history: History) -> Iterator[Violation]:
     """Find results that an undisturbed run would not have; an interruption must have been told."""
+    interrupted = {line.flow for line in history.lines if line.kind == "interrupted"}
     for flow, expected in history.expected.items():
-        lines = history.by_flow.get(flow, [])
-        told = any(line.kind == "interrupted" for line in lines)
-        for line in lines:
+        told = any(f"{one}/".startswith(f"{flow}/") for one in interrupted)
+        for line in history.by_flow.get(flow, ()):
             if line.kind == "result" and not _same(expected, line.value, history.volatile, told):
                 text = f"expected {expected}, got {line.value}"
                 yield Violation("result_is_as_expected", flow, text)
@@ -111,6 +111,10 @@ def result_is_as_expected(history: History) -> Iterator[Violation]:
 def _same(expected: Any, found: Any, volatile: tuple[str, ...], told: bool) -> bool:
     if found == INTERRUPTED:
         return told
+    if isinstance(expected, list) and isinstance(found, list):
+        pairs = zip(expected, found, strict=False)
+        same = all(_same(one, other, volatile, told) for one, other in pairs)
+        return same and len(expected) == len(found)
     if not isinstance(expected, dict) or not isinstance(found, dict):
         return bool(expected == found)
     return expected.keys() == found.keys() and all(

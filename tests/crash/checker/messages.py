@@ -77,8 +77,9 @@ def order_is_kept(history: History) -> Iterator[Violation]:
         names: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
         for row in rows.values():
             if row.kind == "message" and row.type is not None and row.body in positions:
-                name, _, use = row.key.partition("#")
-                names[name].append((int(use or 1), positions[row.body]))
+                scope, _, last = row.key.rpartition("/")
+                name, _, use = last.partition("#")
+                names[f"{scope}/{name}"].append((int(use or 1), positions[row.body]))
         for name, uses in names.items():
             got = [position for _, position in sorted(uses)]
             if got != sorted(got):

@@ -1,0 +1,405 @@
+"""What must hold although a caller gives up, a store falters, or code misbehaves."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from functools import wraps
+from typing import Any
+
+import pytest
+
+from tests.crash.crashing_store import DelegatingStore, put_before
+from tests.flows.apps import AT_ONCE, Apps, Gate, events_of, names_of, row, stored_effects
+from unbroken import (
+    FlowFailed,
+    StoreUnavailable,
+    Unbroken,
+    capture,
+    effect,
+    flow,
+    message,
+    sleep,
+)
+from unbroken.stores.batch import Append, Batch, Receipt, Start
+from unbroken.stores.store import Inbox, Store
+from unbroken.testing import VirtualClock
+
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+
+
+class Held(DelegatingStore):
+    """Lets a test hold back what a commit answered, and make reads of inboxes fail."""
+
+    def __init__(self, inner: Store) -> None:
+        super().__init__(inner)
+        self.gate: Gate | None = None
+        self.holds: Callable[[Batch], bool] = lambda _: False
+        self.unread = 0
+        self.commits: list[Batch] = []
+
+    async def commit(self, batch: Batch) -> Receipt | None:
+        receipt = await self.inner.commit(batch)
+        self.commits.append(batch)
+        if self.gate is not None and self.holds(batch):
+            await self.gate.pass_through()
+        return receipt
+
+    async def read_inbox(self, flow: int) -> Inbox | None:
+        if self.unread:
+            self.unread -= 1
+            raise StoreUnavailable("not now")
+        return await self.inner.read_inbox(flow)
+
+
+def hold(app: Unbroken) -> Held:
+    kept: list[Held] = []
+
+    def wrap(store: Store) -> Store:
+        kept.append(Held(store))
+        return kept[0]
+
+    put_before(app, wrap)
+    return kept[0]
+
+
+def _appends(batch: Batch) -> bool:
+    return any(isinstance(change, Append) for change in batch.changes)
+
+
+@flow
+async def patient() -> str:
+    """Waits in memory for a day."""
+    return await message(str, suspend_after=DAY)
+
+
+@flow
+async def plain() -> str:
+    return "done"
+
+
+# names
+
+
+def logged(work: Callable[..., Awaitable[str]]) -> Callable[..., Awaitable[str]]:
+    @wraps(work)
+    async def logging(*args: Any) -> str:
+        return await work(*args)
+
+    return logging
+
+
+@logged
+async def reserve() -> str:
+    return "reserved"
+
+
+@logged
+async def ship() -> str:
+    return "shipped"
+
+
+async def test_functions_that_one_decorator_made_keep_their_own_names(apps: Apps) -> None:
+    @flow
+    async def order() -> tuple[str, str]:
+        return await capture(reserve), await capture(ship)
+
+    app = apps()
+    flows = app.register(order)
+    async with app:
+        assert await flows.run("a") == ("reserved", "shipped")
+        assert stored_effects(app, "a").keys() == {"reserve", "ship"}
+
+
+# callers that give up
+
+
+async def test_a_message_whose_sender_gave_up_reaches_a_flow_in_memory() -> None:
+    clock = VirtualClock()
+    app = Unbroken("sqlite://", clock=clock)
+    store = hold(app)
+    flows = app.register(patient)
+    async with app:
+        scheduled = await flows.schedule("a")
+        await clock.settle()
+        store.gate, store.holds = Gate(), _appends
+        sending = asyncio.create_task(flows.send_message("a", "hi"))
+        await store.gate.reached()
+        sending.cancel()
+        await asyncio.wait([sending])
+        store.gate.open()
+        result = asyncio.create_task(scheduled.completion())
+        await clock.advance(timedelta(seconds=30))
+        assert result.done()
+        assert result.result() == "hi"
+
+
+async def test_a_flow_whose_starter_gave_up_runs_at_once() -> None:
+    clock = VirtualClock()
+    app = Unbroken("sqlite://", clock=clock)
+    store = hold(app)
+    flows = app.register(plain)
+    async with app:
+        store.gate, store.holds = Gate(), lambda batch: bool(batch.starts)
+        starting = asyncio.create_task(flows.run("a"))
+        await store.gate.reached()
+        starting.cancel()
+        await asyncio.wait([starting])
+        store.gate.open()
+        await clock.settle()
+        assert (await row(app, "plain", "a")).status == "done"
+
+
+# a store that falters
+
+
+async def test_an_audit_survives_a_store_that_does_not_answer() -> None:
+    clock = VirtualClock()
+    app = Unbroken("sqlite://", clock=clock)
+    store = hold(app)
+    flows, other = app.register(patient), app.register(plain)
+    async with app:
+        await flows.schedule("a")
+        await clock.settle()
+        store.unread = 1
+        await clock.advance(timedelta(seconds=60))
+        running = asyncio.create_task(other.run("b"))
+        await clock.advance(timedelta(seconds=60))
+        assert running.done()
+        assert running.result() == "done"
+
+
+async def test_a_warm_flow_costs_no_writes_while_it_waits() -> None:
+    clock = VirtualClock()
+    app = Unbroken("sqlite://", clock=clock)
+    store = hold(app)
+    flows = app.register(patient)
+    async with app:
+        for number in range(5):
+            await flows.schedule(f"a{number}")
+        await clock.advance(timedelta(seconds=30))
+        store.commits.clear()
+        for _ in range(20):
+            await clock.advance(timedelta(seconds=30))
+        assert [batch.changes for batch in store.commits if batch.changes] == []
+
+
+# room
+
+
+async def test_a_flow_that_waits_leaves_its_room_to_the_next(clock: VirtualClock) -> None:
+    app = Unbroken("sqlite://", clock=clock, concurrency=2)
+    flows = app.register(patient)
+    async with app:
+        await flows.bulk_schedule([flows.prepare(str(n)) for n in range(10)])
+        await clock.settle()
+        owners = [one.owner for one in await flows.list()]
+        assert None not in owners
+
+
+# leaving
+
+
+async def test_a_flow_that_begins_while_the_app_stops_does_not_delay_it(
+    clock: VirtualClock,
+) -> None:
+    app = Unbroken("sqlite://", clock=clock)
+    store = hold(app)
+    flows = app.register(patient)
+    await app.start()
+    store.gate, store.holds = Gate(), lambda batch: bool(batch.starts)
+    starting = asyncio.create_task(flows.schedule("a"))
+    await store.gate.reached()
+    stopping = asyncio.create_task(app.stop(HOUR))
+    await asyncio.sleep(0)
+    store.gate.open()
+    await asyncio.wait([starting])
+    await asyncio.wait([stopping], timeout=2)
+    assert stopping.done()
+
+
+async def test_a_scheduled_flow_may_be_awaited_after_a_restart_of_the_app(shared: Apps) -> None:
+    app = shared()
+    flows = app.register(patient)
+    await app.start()
+    scheduled = await flows.schedule("a")
+    await app.stop()
+    await app.start()
+    await flows.send_message("a", "hi")
+    async with asyncio.timeout(5):
+        assert await scheduled.completion() == "hi"
+    await app.stop()
+
+
+# misbehaving code
+
+
+class Abort(BaseException):
+    pass
+
+
+async def test_a_flow_that_raises_a_base_exception_fails(apps: Apps) -> None:
+    @flow
+    async def aborts() -> None:
+        raise Abort("now")
+
+    app = apps()
+    flows = app.register(aborts)
+    async with app:
+        async with asyncio.timeout(5):
+            with pytest.raises(FlowFailed, match="Abort"):
+                await flows.run("a")
+
+
+async def test_code_that_swallows_every_signal_does_not_block_the_loop(
+    clock: VirtualClock,
+) -> None:
+    rounds = 0
+
+    @flow
+    async def stubborn() -> None:
+        nonlocal rounds
+        while rounds < 1_000_000:
+            rounds += 1
+            try:
+                await message(str, suspend_after=AT_ONCE)
+            except BaseException:  # noqa: BLE001
+                continue
+
+    app = Unbroken("sqlite://", clock=clock)
+    flows = app.register(stubborn)
+    async with app:
+        await flows.schedule("a")
+        await clock.advance(timedelta(seconds=30))
+        assert (await row(app, "stubborn", "a")).owner is None
+        assert rounds < 10_000
+
+
+# effects in tasks of the user's
+
+
+async def test_a_flow_stays_while_an_effect_runs_in_a_task_of_its_own(
+    clock: VirtualClock,
+) -> None:
+    gate = Gate()
+
+    @effect(at_most_once=True)
+    async def ship() -> str:
+        await gate.pass_through()
+        return "T"
+
+    @flow
+    async def order() -> str:
+        shipping = asyncio.create_task(ship())
+        await sleep(timedelta(seconds=1), suspend_after=AT_ONCE)
+        return await shipping
+
+    app = Unbroken("sqlite://", clock=clock)
+    flows = app.register(order)
+    async with app:
+        running = asyncio.create_task(flows.run("a"))
+        await gate.reached()
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert (await row(app, "order", "a")).owner is not None
+        gate.open()
+        await clock.advance(timedelta(seconds=5))
+        assert running.done()
+        assert running.result() == "T"
+
+
+async def test_an_effect_left_running_at_the_flows_end_is_cancelled_and_named(
+    apps: Apps,
+) -> None:
+    gate = Gate()
+    cut: list[bool] = []
+
+    async def slow() -> None:
+        try:
+            await gate.pass_through()
+        except asyncio.CancelledError:
+            cut.append(True)
+            raise
+
+    @flow
+    async def careless() -> str:
+        left = asyncio.create_task(capture(slow), name="left over")
+        await gate.reached()
+        return left.get_name()
+
+    app = apps()
+    events = events_of(app)
+    flows = app.register(careless)
+    async with app:
+        assert await flows.run("a") == "left over"
+        assert cut == [True]
+        assert "flow.tasks_left" in names_of(events)
+
+
+# children
+
+
+@flow
+async def quick_child() -> str:
+    return "child"
+
+
+async def test_a_start_of_a_child_that_was_cut_is_cut_on_replay_too(
+    clock: VirtualClock,
+) -> None:
+    gate = Gate()
+    tries: list[str] = []
+
+    @flow
+    async def parent() -> str:
+        starting = asyncio.ensure_future(quick_child.schedule("c"))
+        task = asyncio.current_task()
+        assert task is not None
+        cancel_now.append(starting)
+        try:
+            await starting
+            tries.append("started")
+        except asyncio.CancelledError:
+            tries.append("cut")
+        await sleep(HOUR, suspend_after=AT_ONCE)
+        return tries[-1]
+
+    cancel_now: list[asyncio.Future[Any]] = []
+    app = Unbroken("sqlite://", clock=clock)
+    store = hold(app)
+    flows = app.register(parent)
+    app.register(quick_child)
+    async with app:
+        store.gate = gate
+        store.holds = lambda batch: any(start.type == "quick_child" for start in batch.starts)
+        running = asyncio.create_task(flows.run("a"))
+        await gate.reached()
+        cancel_now[0].cancel()
+        gate.open()
+        await clock.settle()
+        await clock.advance(HOUR)
+        del running
+    assert tries[:1] == ["cut"]
+    assert set(tries) == {"cut"}
+
+
+async def test_a_child_that_retention_deleted_is_remembered_by_its_parent(
+    clock: VirtualClock,
+) -> None:
+    @flow
+    async def parent() -> str:
+        child = await quick_child.schedule("c")
+        await sleep(30 * DAY)
+        return await child.completion()
+
+    app = Unbroken("sqlite://", clock=clock, retention=7 * DAY)
+    flows = app.register(parent)
+    app.register(quick_child)
+    async with app:
+        scheduled = await flows.schedule("a")
+        for _ in range(31):
+            await clock.advance(DAY)
+        result = asyncio.create_task(scheduled.completion())
+        await clock.settle()
+        assert result.done()
+        assert result.result() == "child"
