@@ -106,7 +106,7 @@ class Unbroken:
     def register(self, definition: Any, factory: Any = None, /) -> Flows[Any, Any]:
         """Make a flow known and give its typed handle; the same flow twice gives the same handle.
 
-        Code written anew in the same place (a notebook's cell) replaces the former before the start.
+        Code written anew in the same place (a notebook's cell) replaces the former before start.
         A class may come with a factory, called for each incarnation, that gives an instance or an
         async context manager of one. An instance serves every incarnation. Raises RegistrationError
         for what is no flow or comes after the start, DuplicateFlow for two flows of one name.

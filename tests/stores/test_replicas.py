@@ -117,6 +117,15 @@ async def test_reap_takes_only_those_whose_lease_is_over(
     assert await me.store.beat("younger")
 
 
+async def test_reap_spares_a_replica_for_its_own_longer_lease(me: Driver, clock: FakeClock) -> None:
+    await me.store.register("patient", 3 * LEASE)
+    await clock.advance(21)
+    reaped = await me.store.reap("me", LEASE)
+    assert (reaped.removed, reaped.next_expiry) == (0, clock.now() - 21_000_000 + 3 * LEASE)
+    await clock.advance(40)
+    assert (await me.store.reap("me", LEASE)).removed == 1
+
+
 async def test_reap_goes_on_reporting_owners_without_a_row(
     me: Driver, other: Driver, door: Door
 ) -> None:

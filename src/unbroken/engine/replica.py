@@ -65,7 +65,7 @@ class Replica:
             self.id = self._random.new_id()
             sent = self._clock.monotonic()
             try:
-                at = await self._store.register(self.id)
+                at = await self._store.register(self.id, int(self._settings.lease * 1_000_000))
             except (StoreUnavailable, OutcomeUnknown) as error:
                 self.report_unavailable(error)
                 await backoff.pause()

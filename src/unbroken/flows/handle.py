@@ -183,7 +183,9 @@ class Flows(Generic[P, R]):
     def _first(self, start: Start[P], id: str, engine: Engine) -> StartFlow:
         self._check_own(start)
         if start.id != id:
-            raise UsageError(f"the message goes to {id!r}, but {start!r} was prepared for another id")
+            raise UsageError(
+                f"the message goes to {id!r}, but {start!r} was prepared for another id"
+            )
         return StartFlow(start.type, id, start.param, due_at=engine.services.replica.now())
 
     def _check_own(self, start: Start[P]) -> None:

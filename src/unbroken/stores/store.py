@@ -84,8 +84,10 @@ class Store(Protocol):
 
     # replicas
 
-    async def register(self, replica: str) -> int:
+    async def register(self, replica: str, lease: int = 0) -> int:
         """Insert a replica that was never tried before (generation 0, batch 0); return the time.
+
+        `lease` is how many microseconds without a beat it wants to be spared at least.
 
         If the outcome is unknown the id is lost: take another, never try the same one twice.
         """
@@ -114,7 +116,7 @@ class Store(Protocol):
         ...
 
     async def reap(self, me: str, lease: int) -> Reaped:
-        """Delete every other replica whose beat is older than `lease` microseconds.
+        """Delete every other replica whose beat is older than `lease` and its own lease.
 
         A transaction of its own; owners without a row are looked up in a later one.
         """

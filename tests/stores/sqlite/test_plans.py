@@ -59,7 +59,7 @@ HOT = {
 # Walk a small table, or are an operator's.
 COLD = {
     "reap",
-    "earliest_beat",
+    "earliest_expiry",
     "other_replicas",
     "list_flows",
     "has_schema",

@@ -24,9 +24,8 @@ from unbroken.stores.store import FlowView, Inbox, Poll, Reaped
 def look_for_dead(tx: Transaction, me: str, lease: int) -> Reaped:
     """Find owners without a row, and when the first lease of another replica is over."""
     dead = tuple(owner for (owner,) in tx.all("dead_owners"))
-    row = tx.first("earliest_beat", replica=me)
-    earliest = row[0] if row else None
-    return Reaped(tx.now, 0, dead, None if earliest is None else earliest + lease)
+    row = tx.first("earliest_expiry", replica=me, lease=lease)
+    return Reaped(tx.now, 0, dead, row[0] if row else None)
 
 
 def poll(tx: Transaction, replica: str, types: Sequence[str], awaited: Sequence[int]) -> Poll:

@@ -84,7 +84,7 @@ class SqliteStore:
     async def open(self) -> None:
         check_version()
         if not self._in_memory and has_wal_reset_bug(sqlite3.sqlite_version_info):
-            logger.warning(
+            logger.info(
                 "SQLite %s has the WAL-reset bug. A lock keeps processes of Unbroken safe from it; "
                 "other programs that write or checkpoint the same file are not. "
                 "Use 3.51.3, 3.50.7, 3.44.6 or newer.",
@@ -122,9 +122,9 @@ class SqliteStore:
 
     # replicas
 
-    async def register(self, replica: str) -> int:
+    async def register(self, replica: str, lease: int = 0) -> int:
         def work(tx: Transaction) -> int:
-            tx.change("register", replica=replica, now=tx.now)
+            tx.change("register", replica=replica, lease=lease, now=tx.now)
             return tx.now
 
         def register() -> int:
@@ -207,7 +207,7 @@ class SqliteStore:
         if look.next_expiry >= look.at and gone == "[]":
             return look
         removed = await self._write(
-            lambda tx: tx.change("reap", replica=me, before=tx.now - lease, gone=gone)
+            lambda tx: tx.change("reap", replica=me, now=tx.now, lease=lease, gone=gone)
         )
         # A later transaction: what the dead wrote last is seen by who takes their flows.
         look = await self._read(lambda tx: reads.look_for_dead(tx, me, lease), snapshot=True)

@@ -11,7 +11,8 @@ CREATE TABLE replicas (
     id         TEXT NOT NULL PRIMARY KEY,
     generation INTEGER NOT NULL,
     batch      INTEGER NOT NULL,
-    beat       INTEGER NOT NULL
+    beat       INTEGER NOT NULL,
+    lease      INTEGER NOT NULL
 ) STRICT;
 
 -- due_at is null for all that nobody may claim: owned, waiting for a message, ended.

@@ -1,5 +1,6 @@
 -- name: register
-INSERT INTO replicas (id, generation, batch, beat) VALUES (:replica, 0, 0, :now);
+INSERT INTO replicas (id, generation, batch, beat, lease)
+VALUES (:replica, 0, 0, :now, :lease);
 
 -- name: beat
 UPDATE replicas SET beat = :now WHERE id = :replica;
@@ -16,12 +17,13 @@ UPDATE replicas SET generation = :target WHERE id = :replica AND generation < :t
 -- name: last_batch
 SELECT batch FROM replicas WHERE id = :replica;
 
--- name: earliest_beat
-SELECT min(beat) FROM replicas WHERE id <> :replica;
+-- name: earliest_expiry
+SELECT min(beat + max(lease, :lease)) FROM replicas WHERE id <> :replica;
 
 -- name: reap
+-- A replica is spared for its own lease too: processes may be set up differently.
 DELETE FROM replicas
- WHERE id <> :replica AND (beat < :before OR id IN (SELECT value FROM json_each(:gone)));
+ WHERE id <> :replica AND (beat + max(lease, :lease) < :now OR id IN (SELECT value FROM json_each(:gone)));
 
 -- name: other_replicas
 SELECT id FROM replicas WHERE id <> :replica;
