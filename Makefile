@@ -7,6 +7,8 @@ PYTHONS := python3 python3.13 python3.12 python3.11 python3.14 python3.15 python
 
 RUN   := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
+# What the demo needs: the package alone, which is there in seconds.
+ALONE := $(VENV)/.installed-alone
 
 .DEFAULT_GOAL := help
 .PHONY: help env check format test demo bench torture-sqlite
@@ -16,7 +18,12 @@ help: ## show this list
 
 env: $(STAMP) ## make .venv and install the package with its tools (PYTHON=… chooses the interpreter)
 
-$(STAMP): pyproject.toml
+$(STAMP): $(ALONE)
+	@echo "Installing the tools into $(VENV)"
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+$(ALONE): pyproject.toml
 	@new_enough='import ensurepip, sys; sys.exit(sys.version_info < (3, 11))'; \
 	if ! $(RUN) -c "import pip; $$new_enough" 2>/dev/null; then \
 	    chosen=; \
@@ -31,7 +38,7 @@ $(STAMP): pyproject.toml
 	    $$chosen -m venv --clear $(VENV); \
 	fi
 	@echo "Installing into $(VENV)"
-	@$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 
 check: env ## format, lint, types, import contracts and unit tests: about a minute
@@ -48,7 +55,7 @@ format: env ## format the code and make the safe repairs of the linter
 test: env ## every test, examples and documentation included (ARGS=… goes to pytest)
 	$(RUN) -m pytest tests $(ARGS)
 
-demo: env ## kill an order flow half-way, and watch another process finish it
+demo: $(ALONE) ## kill an order flow half-way, and watch another process finish it
 	@$(RUN) examples/demo.py
 
 bench: env ## measure, with the raw limit of the database beside each figure

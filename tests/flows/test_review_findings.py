@@ -38,6 +38,9 @@ class Held(DelegatingStore):
         self.unread = 0
         self.commits: list[Batch] = []
 
+    async def register(self, *args: Any) -> int:
+        return await self.inner.register(*args)
+
     async def commit(self, batch: Batch) -> Receipt | None:
         receipt = await self.inner.commit(batch)
         self.commits.append(batch)
