@@ -8,8 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, overload
@@ -28,6 +27,7 @@ from unbroken.model.randomness import Random, SystemRandom
 from unbroken.serialization.codec import Codec
 from unbroken.serialization.serializer import Serializer
 from unbroken.stores import open_store
+from unbroken.threads import EffectThreads
 from unbroken.watch import LoopWatch
 
 P = ParamSpec("P")
@@ -86,7 +86,7 @@ class Unbroken:
         self._registrations: dict[str, Registration] = {}
         self._types: dict[str, FlowType] = {}
         self._engine: Engine | None = None
-        self._pool: ThreadPoolExecutor | None = None
+        self._pool: EffectThreads | None = None
         self._watch: LoopWatch | None = None
         self._process = 0
 
@@ -144,7 +144,7 @@ class Unbroken:
         if self._engine is not None:
             raise AppNotRunning("the app is running already: one start for each stop")
         self._process = os.getpid()
-        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="unbroken-effect")
+        self._pool = EffectThreads(self._threads)
         services = Services(
             store=self._store,
             clock=self._clock,
@@ -162,7 +162,7 @@ class Unbroken:
             await engine.start()
         except BaseException:
             self._engine = None
-            self._pool.shutdown(wait=False)
+            self._pool.close()
             await self._store.close()
             raise
         self._watch = LoopWatch(asyncio.get_running_loop(), self._events.emit)
@@ -185,7 +185,7 @@ class Unbroken:
         finally:
             self._engine = None
             if self._pool is not None:
-                self._pool.shutdown(wait=False, cancel_futures=True)
+                self._pool.close()
             await self._store.close()
 
     async def serve(self, grace: timedelta = GRACE) -> None:
@@ -259,8 +259,7 @@ class Unbroken:
         pool = self._pool
         if pool is None:
             raise AppNotRunning("the app was stopped")
-        waiting: Awaitable[object] = asyncio.get_running_loop().run_in_executor(pool, call)
-        return await waiting
+        return await pool.run(call)
 
     def __repr__(self) -> str:
         state = "running" if self._engine is not None else "stopped"

@@ -119,9 +119,7 @@ async def once(name: str, result: Awaitable[str]) -> str:
         return INTERRUPTED
 
 
-async def received(
-    name: str, result: Awaitable[object], timeout: timedelta | None = None
-) -> str:
+async def received(name: str, result: Awaitable[object], timeout: timedelta | None = None) -> str:
     """Await a message and say which one the flow got, or that the time was over."""
     key = key_here(name)
     if timeout is not None:

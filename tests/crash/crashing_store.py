@@ -6,8 +6,8 @@ counted: when they come is a matter of time, not of the flow.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 from tests.crash import ledger
 from tests.crash.kill_points import KillPoints
@@ -15,6 +15,7 @@ from unbroken import Unbroken
 from unbroken.model.bus import Bus
 from unbroken.model.records import Claimed, Outcome, Status
 from unbroken.stores.batch import Batch, Receipt
+from unbroken.stores.sqlite.store import SqliteStore
 from unbroken.stores.store import FlowView, Inbox, Poll, Reaped, Store
 
 T = TypeVar("T")
@@ -42,8 +43,8 @@ class DelegatingStore:
     def bus(self) -> Bus:
         return self.inner.bus()
 
-    async def register(self, replica: str) -> int:
-        return await self._pass("register", self.inner.register(replica))
+    async def register(self, replica: str, lease: int = 0) -> int:
+        return await self._pass("register", self.inner.register(replica, lease))
 
     async def beat(self, replica: str) -> bool:
         return await self._pass("beat", self.inner.beat(replica))
@@ -121,6 +122,19 @@ class TellingStore(DelegatingStore):
 def put_before(app: Unbroken, wrapped: Callable[[Store], Store]) -> None:
     """Put a store of the test before the one that the app opens by its URL; before its start."""
     app._store = wrapped(app._store)
+
+
+def make_blind(app: Unbroken) -> None:
+    """Take the app the means to see at once that another process has ended; before its start."""
+    store: Any = app._store
+    while isinstance(store, DelegatingStore):
+        store = store.inner
+    assert isinstance(store, SqliteStore)
+
+    def nobody_is_gone(replicas: Iterable[str]) -> list[str]:
+        return []
+
+    store._lock.gone = nobody_is_gone
 
 
 def contents_of(batch: Batch) -> str:

@@ -13,7 +13,7 @@ from tests.crash.bodies import begun, once, received, saw, slept, touch, touch_o
 from tests.crash.ledger import key_of_body, note
 from unbroken import capture, current_flow, effect, flow, message
 
-GRACE = timedelta(seconds=5)
+GRACE = timedelta(seconds=15)
 SHORT = timedelta(milliseconds=20)
 GO = "go"
 
@@ -24,7 +24,7 @@ class Paid(msgspec.Struct, frozen=True):
 
 async def until_told(folder: str) -> None:
     """Wait for the file, in plain code that no engine knows of."""
-    while not Path(folder, GO).exists():
+    while not Path(folder, GO).exists():  # noqa: ASYNC110 - a file is what two processes share
         await asyncio.sleep(0.005)
 
 
@@ -80,13 +80,36 @@ async def hold_once(folder: str) -> str:
 
 
 @flow
+async def held_in_a_thread(folder: str) -> str:
+    """Stand still inside of a plain function, which nothing can cut."""
+    begun()
+    return await saw("thread", capture("thread", hold_in_thread, folder))
+
+
+def hold_in_thread(folder: str) -> str:
+    note("begin", key_of_body())
+    while not Path(folder, GO).exists():
+        time.sleep(0.005)
+    note("end", key_of_body(), "held")
+    return "held"
+
+
+@flow
+async def waiting(order: str) -> str:
+    """Wait in memory for a message."""
+    begun()
+    text = await received("message:Paid", message(Paid))
+    return await saw("a", capture("a", touch, f"{order} {text}"))
+
+
+@flow
 async def blocking(seconds: float) -> str:
     """Block the event loop of its whole process."""
     begun()
     first = await saw("a", capture("a", touch, "x"))
-    time.sleep(seconds)  # noqa: ASYNC251 - the mistake that must cost no ownership
+    time.sleep(seconds)
     await saw("b", capture("b", touch, first))
     return first
 
 
-FLOWS = (held, held_in_a_body, helping, blocking)
+FLOWS = (held, held_in_a_body, held_in_a_thread, helping, waiting, blocking)

@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.crash import ledger
 from tests.crash.cases import Case, Sent
-from tests.crash.crashing_store import CrashingStore, put_before
+from tests.crash.crashing_store import CrashingStore, make_blind, put_before
 from tests.crash.kill_points import POINTS
 from unbroken import FlowFailed, Unbroken
 
@@ -22,15 +22,20 @@ FLOW_ID = "MK-1"
 HEARD = frozenset({"saw", "received", "interrupted"})
 
 
-def run(case: Case, url: str, lease: timedelta) -> None:
-    """Use the flow from its start to its end, in this process."""
+def run(case: Case, url: str, lease: timedelta, *, by_lease: bool) -> None:
+    """Use the flow from its start to its end, in this process.
+
+    `by_lease`: that another process has died shows only by its lease, as on every other system.
+    """
     POINTS.arm()
-    asyncio.run(_run(case, url, lease))
+    asyncio.run(_run(case, url, lease, by_lease=by_lease))
 
 
-async def _run(case: Case, url: str, lease: timedelta) -> None:
+async def _run(case: Case, url: str, lease: timedelta, *, by_lease: bool) -> None:
     app = Unbroken(url, lease=lease, suspend_after=case.suspend_after)
     put_before(app, lambda store: CrashingStore(store, POINTS))
+    if by_lease:
+        make_blind(app)
     handle = app.register(case.flow)
     for child in case.children:
         app.register(child)
@@ -49,8 +54,8 @@ async def _run(case: Case, url: str, lease: timedelta) -> None:
 
 
 async def _send(handle: Any, sent: Sent) -> None:
-    while sent.after is not None and not _has_heard(sent.after):
-        await asyncio.sleep(0.002)  # noqa: ASYNC110 - another process may be the one that hears
+    while sent.after is not None and not _has_heard(sent.after):  # noqa: ASYNC110 - of all processes
+        await asyncio.sleep(0.002)
     delivery = await handle.send_message(FLOW_ID, sent.message, key=sent.key)
     flow = f"{handle.name} {FLOW_ID}"
     value = {"key": sent.key, "text": sent.message.text, "delivery": delivery.value}

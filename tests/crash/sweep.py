@@ -33,8 +33,7 @@ TRIES = 12
 DRY_RUNS = 3
 # Longer than a lease and a few polls; shorter than flows stay in memory while they wait.
 PATIENCE = 9.0
-UNHURRIED = timedelta(seconds=20)
-# The lease by which a successor judges. Who is killed has beaten a moment ago.
+# Who is killed has beaten a moment ago: the lease is what a successor waits for.
 LEASE = timedelta(milliseconds=300)
 ATTEMPTS = {"warm": 4, "cold": 4}
 
@@ -74,9 +73,11 @@ class Attempt:
         self.folder = folder
         self.has_died = False
         self._sweep = sweep
+        # That a process is dead is known at once, or by its lease alone: half of the points each.
+        self._by_lease = point.side == "after"
         self._deaths = sweep.prepare(folder)
         kill_at = f"{point.number}:{point.side}"
-        self.pid = sweep.start(folder, {KILL_AT: kill_at}, sweep.lease)
+        self.pid = sweep.start(folder, {KILL_AT: kill_at}, by_lease=self._by_lease)
         self._deadline = time.monotonic() + PATIENCE
 
     def code(self) -> int | None:
@@ -91,7 +92,7 @@ class Attempt:
         """Look at the store that the killed process left, and start its successor."""
         self.has_died = True
         self._deaths.append(death(self.folder))
-        self.pid = self._sweep.start(self.folder, {}, LEASE)
+        self.pid = self._sweep.start(self.folder, {}, by_lease=self._by_lease)
 
     def judge(self, dry: DryRun, code: int) -> list[str]:
         """Check everything, now that the flow has ended, or should have."""
@@ -123,11 +124,12 @@ class Sweep:
         if orphaned_at is not None:
             self._orphan = self._make_orphan(orphaned_at)
 
-    def start(self, folder: Path, environment: dict[str, str], lease: timedelta = UNHURRIED) -> int:
+    def start(self, folder: Path, environment: dict[str, str], *, by_lease: bool = False) -> int:
         """Fork a process that uses the flow."""
 
         def run() -> None:
-            program.run(self.case, f"sqlite:///{folder / 'flows.db'}", lease)
+            url = f"sqlite:///{folder / 'flows.db'}"
+            program.run(self.case, url, LEASE, by_lease=by_lease)
             (folder / "passed").write_text("\n".join(POINTS.passed))
 
         log = folder / "log"
@@ -152,16 +154,11 @@ class Sweep:
 
     def _dry_run(self, folder: Path) -> DryRun:
         self.prepare(folder)
-        code = processes.wait(self.start(folder, {}, self.lease), PATIENCE)
+        code = processes.wait(self.start(folder, {}), PATIENCE)
         assert code == 0, (folder / "log").read_text()
         (result,) = [line for line in ledger.read(folder / "ledger") if line.kind == "result"]
         passed = (folder / "passed").read_text().split("\n")
         return DryRun(passed, result.flow, result.value)
-
-    @property
-    def lease(self) -> timedelta:
-        """Give the lease by which the process that is killed judges others."""
-        return UNHURRIED if self._orphan is None else LEASE
 
     def run(self) -> Report:
         """Count the points, and try each of them on both sides."""

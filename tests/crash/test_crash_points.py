@@ -20,8 +20,7 @@ def sweep(case: str, folder: Path, *orphaned_at: str) -> Report:
     done = subprocess.run(
         [sys.executable, "-m", "tests.crash.sweep", case, str(folder), *orphaned_at],
         cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr.decode()

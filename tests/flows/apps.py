@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -28,7 +29,8 @@ class Apps:
         self._made: list[Unbroken] = []
 
     def __call__(self, *, clock: VirtualClock | None = None, **settings: Any) -> Unbroken:
-        app = Unbroken(self.url, clock=clock or self.clock, **{"lease": LEASE} | settings)
+        settings.setdefault("lease", LEASE)
+        app = Unbroken(self.url, clock=clock or self.clock, **settings)
         self._made.append(app)
         return app
 
@@ -42,6 +44,17 @@ class Apps:
     async def stop(self) -> None:
         for app in self._made:
             await app.stop(AT_ONCE)
+
+
+def loose(thing: object) -> Any:
+    """Give a thing without its types: for what a type checker refuses, or what lies inside."""
+    return thing
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what happens in another thread or task, which no virtual clock can see."""
+    while not condition():
+        await asyncio.to_thread(int)
 
 
 def events_of(app: Unbroken) -> list[Event]:

@@ -147,12 +147,12 @@ async def test_an_effect_failed_is_not_wrapped_twice(apps: Apps, clock: VirtualC
     assert caught == ["shop:Unknown gone"] * 2
 
 
-async def test_a_failed_childs_error_passes_through_an_effect_unwrapped(apps: Apps) -> None:
+async def test_an_error_raised_from_an_effects_error_is_the_flows_own(apps: Apps) -> None:
+    def fails() -> None:
+        raise LookupError("inside")
+
     @flow
     async def outer() -> None:
-        def fails() -> None:
-            raise LookupError("inside")
-
         try:
             await capture(fails)
         except LookupError as error:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.flows.apps import Apps, count_rows, events_of, names_of
+from tests.flows.apps import Apps, count_rows, events_of, loose, names_of
 from unbroken import (
     BatchRefused,
     Delivery,
@@ -39,7 +39,7 @@ class Commits:
         self.before: Callable[[Batch], None] = lambda batch: None
         self.after: Callable[[Batch], None] = lambda batch: None
         self._commit = app._store.commit
-        app._store.commit = self._watched  # pyright: ignore
+        loose(app)._store.commit = self._watched
 
     async def _watched(self, batch: Batch) -> Any:
         self.before(batch)

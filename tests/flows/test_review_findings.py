@@ -20,7 +20,8 @@ from unbroken import (
     message,
     sleep,
 )
-from unbroken.stores.batch import Append, Batch, Receipt, Start
+from unbroken.model.records import Outcome
+from unbroken.stores.batch import Append, Batch, Receipt
 from unbroken.stores.store import Inbox, Store
 from unbroken.testing import VirtualClock
 
@@ -36,6 +37,7 @@ class Held(DelegatingStore):
         self.gate: Gate | None = None
         self.holds: Callable[[Batch], bool] = lambda _: False
         self.unread = 0
+        self.unfound = 0
         self.commits: list[Batch] = []
 
     async def register(self, *args: Any) -> int:
@@ -53,6 +55,12 @@ class Held(DelegatingStore):
             self.unread -= 1
             raise StoreUnavailable("not now")
         return await self.inner.read_inbox(flow)
+
+    async def find(self, type: str, id: str) -> Outcome | None:
+        if self.unfound:
+            self.unfound -= 1
+            raise StoreUnavailable("not now")
+        return await self.inner.find(type, id)
 
 
 def hold(app: Unbroken) -> Held:
@@ -249,9 +257,8 @@ async def test_a_flow_that_raises_a_base_exception_fails(apps: Apps) -> None:
     app = apps()
     flows = app.register(aborts)
     async with app:
-        async with asyncio.timeout(5):
-            with pytest.raises(FlowFailed, match="Abort"):
-                await flows.run("a")
+        with pytest.raises(FlowFailed, match="Abort"):
+            await flows.run("a")
 
 
 async def test_code_that_swallows_every_signal_does_not_block_the_loop(
@@ -294,6 +301,7 @@ async def test_a_flow_stays_while_an_effect_runs_in_a_task_of_its_own(
     @flow
     async def order() -> str:
         shipping = asyncio.create_task(ship())
+        await gate.reached()
         await sleep(timedelta(seconds=1), suspend_after=AT_ONCE)
         return await shipping
 
@@ -406,3 +414,45 @@ async def test_a_child_that_retention_deleted_is_remembered_by_its_parent(
         await clock.settle()
         assert result.done()
         assert result.result() == "child"
+
+
+async def test_a_store_that_falters_while_a_parent_looks_for_its_child_fails_nobody() -> None:
+    @flow
+    async def slow_child() -> str:
+        return await message(str)
+
+    @flow
+    async def parent() -> str:
+        child = await slow_child.schedule("c")
+        await message(str, suspend_after=AT_ONCE)
+        return await child.completion()
+
+    app = Unbroken("sqlite://")
+    store = hold(app)
+    flows, children = app.register(parent), app.register(slow_child)
+    async with app:
+        running = await flows.schedule("a")
+        while (await row(app, "parent", "a")).owner is not None:
+            await asyncio.sleep(0)
+        store.unfound = 2
+        await flows.send_message("a", "go on")
+        await children.send_message("c", "child")
+        assert await running.completion() == "child"
+        assert store.unfound == 0
+
+
+async def test_a_child_that_waits_for_its_parent_is_an_error_at_once(apps: Apps) -> None:
+    @flow
+    async def parent(id: str) -> str:
+        return await inner.run(f"{id}-child", id)
+
+    @flow
+    async def inner(id: str) -> str:
+        return await parent.run(id, id)
+
+    app = apps()
+    flows = app.register(parent)
+    app.register(inner)
+    async with app:
+        with pytest.raises(FlowFailed, match="would wait for it"):
+            await flows.run("a", "a")

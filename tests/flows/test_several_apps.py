@@ -1,30 +1,18 @@
-"""Several apps on one store: takeover, spreading, results and messages across them."""
+"""Several apps on one store: spreading, results and messages across them, retention."""
 
 import asyncio
 import warnings
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import pytest
 
-from tests.flows.apps import (
-    AT_ONCE,
-    LEASE,
-    Apps,
-    Gate,
-    count_rows,
-    events_of,
-    names_of,
-    row,
-    stored_effects,
-)
+from tests.flows.apps import AT_ONCE, Apps, Gate, count_rows, row
 from unbroken import (
     Delivery,
     FlowFailed,
     ParamIgnored,
     Status,
     Unbroken,
-    capture,
     current_flow,
     flow,
     message,
@@ -34,7 +22,6 @@ from unbroken.testing import VirtualClock
 
 SECOND = timedelta(seconds=1)
 HOUR = timedelta(hours=1)
-PAST_LEASE = LEASE + SECOND
 NEVER = timedelta(days=10_000)
 
 
@@ -53,70 +40,6 @@ async def fail() -> None:
     raise LookupError("gone")
 
 
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Wait for another thread's work, which no virtual clock can see."""
-    while not await condition():
-        await asyncio.to_thread(lambda: None)
-
-
-async def test_a_flow_whose_process_vanished_is_ended_by_another(shared: Apps) -> None:
-    gate, ran = Gate(), []
-
-    @flow
-    async def held() -> str:
-        ran.append(current_flow().incarnation)
-        if len(ran) == 1:
-            await gate.pass_through()
-        return "done"
-
-    _, hung_flows = await shared.hang(held)
-    await hung_flows.schedule("a")
-    await gate.reached()
-    app = shared()
-    flows = app.register(held)
-    async with app:
-        await shared.clock.advance(LEASE - SECOND)
-        assert ran == [1]
-        await shared.clock.advance(2 * SECOND)
-        assert await flows.completion("a") == "done"
-    assert ran == [1, 2]
-
-
-async def test_a_class_flow_without_result_is_taken_over_too(shared: Apps) -> None:
-    gate, ran = Gate(), []
-
-    @flow
-    class Held:
-        async def run(self, text: str) -> None:
-            ran.append(text)
-            if len(ran) == 1:
-                await gate.pass_through()
-
-    _, hung_flows = await shared.hang(Held)
-    await hung_flows.schedule("a", "x")
-    await gate.reached()
-    app = shared()
-    flows = app.register(Held)
-    async with app:
-        await shared.clock.advance(PAST_LEASE)
-        assert await flows.completion("a") is None
-    assert ran == ["x", "x"]
-
-
-async def test_a_flow_whose_process_died_right_after_storing_it_is_run_by_another(
-    shared: Apps,
-) -> None:
-    hung, hung_flows = await shared.hang(who_ran)
-    hung._engine.executor.run = lambda claimed: None  # pyright: ignore
-    await hung_flows.schedule("a")
-    assert (await row(hung, "who_ran", "a")).owner is not None
-    app = shared()
-    flows = app.register(who_ran)
-    async with app:
-        await shared.clock.advance(PAST_LEASE)
-        assert await flows.completion("a") == 2
-
-
 async def test_a_replica_is_in_the_store_while_its_app_runs(shared: Apps) -> None:
     app = shared()
     app.register(who_ran)
@@ -126,58 +49,6 @@ async def test_a_replica_is_in_the_store_while_its_app_runs(shared: Apps) -> Non
         async with other:
             assert count_rows(app, "replicas") == 2
         assert count_rows(app, "replicas") == 1
-
-
-async def test_messages_to_a_flow_of_a_dead_process_reach_who_takes_it_over(
-    shared: Apps,
-) -> None:
-    hung, hung_flows = await shared.hang(wait_for_text)
-    await hung_flows.schedule("a")
-    app = shared()
-    flows = app.register(wait_for_text)
-    async with app:
-        assert await flows.send_message("a", "for whom it concerns") is Delivery.ACCEPTED
-        await shared.clock.advance(PAST_LEASE)
-        assert await flows.completion("a") == "for whom it concerns"
-
-
-async def test_a_process_that_was_declared_dead_writes_nothing_and_comes_back_under_a_new_id(
-    shared: Apps,
-) -> None:
-    gate, ran = Gate(), []
-
-    async def ship() -> str:
-        ran.append("ship")
-        if len(ran) == 1:
-            await gate.pass_through()
-        return f"T{len(ran)}"
-
-    @flow
-    async def order() -> str:
-        return await capture(ship)
-
-    hung, hung_flows = await shared.hang(order)
-    told = events_of(hung)
-    old_id = hung._engine.services.replica.id  # pyright: ignore
-    await hung_flows.schedule("a")
-    await gate.reached()
-    app = shared()
-    flows = app.register(order)
-    async with app:
-        await shared.clock.advance(PAST_LEASE)
-        assert await flows.completion("a") == "T2"
-        gate.open()
-        await until(lambda: _has(told, "replica.registered"))
-        assert "replica.fenced" in names_of(told)
-        assert hung._engine.services.replica.id != old_id  # pyright: ignore
-        assert stored_effects(app, "a") == {"ship": "capture"}
-        assert await flows.completion("a") == "T2"
-        assert await hung_flows.completion("a") == "T2"
-    assert ran == ["ship", "ship"]
-
-
-async def _has(told: list, name: str) -> bool:
-    return name in names_of(told)
 
 
 async def test_work_spreads_over_the_apps_that_have_room(shared: Apps) -> None:
@@ -370,42 +241,3 @@ async def test_apps_on_two_stores_do_not_meet(clock: VirtualClock) -> None:
         assert await first_flows.run("a") == 1
         assert await second_flows.list() == []
         assert await second_flows.run("a") == 1
-
-
-async def test_a_flow_that_takes_its_process_down_again_and_again_is_parked(shared: Apps) -> None:
-    ran: list[int] = []
-
-    @flow
-    async def killer() -> None:
-        ran.append(1)
-        await Gate().pass_through()
-
-    @flow
-    async def sibling() -> str:
-        return "fine"
-
-    clock = VirtualClock()
-    for _ in range(3):
-        hung = shared(clock=clock, poison_after=3)
-        flows = hung.register(killer)
-        await hung.start()
-        if not ran:
-            await flows.schedule("bad")
-        seen = len(ran)
-        await until(lambda seen=seen: _more_than(ran, seen - (seen == 1)))
-        clock = VirtualClock()
-        clock._elapsed = hung._clock._elapsed + 30  # pyright: ignore
-
-    app = shared(clock=clock, poison_after=3)
-    flows, siblings = app.register(killer), app.register(sibling)
-    told = events_of(app)
-    async with app:
-        await clock.settle()
-        await clock.advance(PAST_LEASE)
-        assert (await row(app, "killer", "bad")).status is Status.PARKED
-        assert await siblings.run("good") == "fine"
-        assert "flow.poison" in names_of(told)
-
-
-async def _more_than(ran: list[int], count: int) -> bool:
-    return len(ran) > count

@@ -18,6 +18,7 @@ from uuid import UUID
 import msgspec
 
 from unbroken.engine.effect_spec import EffectSpec
+from unbroken.engine.incarnation import Incarnation
 from unbroken.engine.scope import SCOPE, Scope
 from unbroken.model.clock import Alarm, Clock
 from unbroken.model.errors import GeneratorRefused
@@ -37,7 +38,8 @@ async def run_body(scope: Scope, key: str, spec: EffectSpec, call: Call) -> obje
     context.run(SCOPE.set, body_scope)
     result: Any
     if spec.in_thread:
-        result = await services.run_in_thread(partial(context.run, call))
+        begin = partial(_begin_in_thread, scope.incarnation, partial(context.run, call))
+        result = await services.run_in_thread(begin)
     else:
         result = context.run(call)
     kind = cast("type[object]", type(result))
@@ -50,6 +52,16 @@ async def run_body(scope: Scope, key: str, spec: EffectSpec, call: Call) -> obje
     if isinstance(result, Generator) or inspect.isasyncgen(result):
         raise GeneratorRefused(f"the effect {key!r} returned a generator: return a list")
     return result
+
+
+class BeginsTooLate(Exception):
+    """The body had to wait for a thread, and may not begin before the lease was looked at again."""
+
+
+def _begin_in_thread(incarnation: Incarnation, begin: Call) -> object:
+    if incarnation.is_sealed or incarnation.services.replica.lease_is_over():
+        raise BeginsTooLate
+    return begin()
 
 
 # Looking at these for an `__await__` would be the dearest part of a quick body.

@@ -46,7 +46,7 @@ async def gather(
 ) -> tuple[object, ...]:
     """Await all branches and give their results; raises the first failure after all have ended."""
     incarnation = scope.incarnation
-    incarnation.taken.pop(key, None)
+    incarnation.is_awaited(key)
     try:
         incarnation.check_open()
     except signals.Suspended:

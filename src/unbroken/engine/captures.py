@@ -10,13 +10,14 @@ the effect ends.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from datetime import timedelta
 
-from unbroken.engine.bodies import Call, run_body
+from unbroken.engine.bodies import BeginsTooLate, Call, run_body
 from unbroken.engine.effect_spec import EffectSpec
 from unbroken.engine.incarnation import Incarnation
 from unbroken.engine.outcomes import Lost
-from unbroken.engine.scope import Scope, is_counted_task
+from unbroken.engine.scope import SCOPE, Scope, is_counted_task
 from unbroken.engine.waits import FOREVER, until_cut_again, until_instant
 from unbroken.model.clock import MICROSECOND
 from unbroken.model.errors import (
@@ -38,12 +39,13 @@ async def perform(
 ) -> object:
     """Give the recorded result of an effect, or run it and record it."""
     incarnation = scope.incarnation
-    incarnation.taken.pop(key, None)
+    incarnation.is_awaited(key)
     if scope.body_of is None:
         incarnation.check_open()
     else:
         incarnation.check_sealed()
-    if not is_counted_task():
+    is_foreign = not is_counted_task()
+    if is_foreign:
         incarnation.adopt_foreign()
     if spec.aliases:
         key = _known_as(incarnation, scope, key, spec)
@@ -54,11 +56,24 @@ async def perform(
     if effect is not None:
         _check_arguments(scope, key, effect.digest, digest)
         return _replayed(incarnation, effect, spec)
+    running = _run(scope, key, spec, call, digest)
     try:
-        return await _run(scope, key, spec, call, digest)
+        return await (_run_foreign(scope, running) if is_foreign else running)
     except asyncio.CancelledError:
         await _cut_if_cancelled(incarnation, key)
         raise
+
+
+async def _run_foreign(scope: Scope, running: Coroutine[object, object, object]) -> object:
+    """Count an effect in a task of the user's as a branch: the flow must not leave under it."""
+    incarnation = scope.incarnation
+    token = SCOPE.set(Scope(incarnation, scope.prefix, asyncio.current_task(), scope.body_of))
+    incarnation.enter_branch()
+    try:
+        return await running
+    finally:
+        incarnation.leave_foreign()
+        SCOPE.reset(token)
 
 
 async def _run(scope: Scope, key: str, spec: EffectSpec, call: Call, digest: int | None) -> object:
@@ -77,6 +92,9 @@ async def _run(scope: Scope, key: str, spec: EffectSpec, call: Call, digest: int
             value = await run_body(scope, key, spec, call)
             payload, kept = services.serializer.round_trip(value, spec.returns, key=key)
             break
+        except BeginsTooLate:
+            incarnation.check_sealed()
+            continue
         except Exception as error:  # noqa: BLE001  a body's failure becomes data
             # A body that swallowed the signal, or failed because of it, has no say any more.
             incarnation.check_sealed()

@@ -47,6 +47,7 @@ class Committer:
         *,
         on_fenced: Callable[[], Awaitable[None]],
         on_landed: Callable[[], Awaitable[None]],
+        on_audit: Callable[[], Awaitable[None]],
     ) -> None:
         self._store = services.store
         self._clock = services.clock
@@ -55,6 +56,7 @@ class Committer:
         self._rest = services.rest
         self._on_fenced = on_fenced
         self._on_landed = on_landed
+        self._on_audit = on_audit
         self._backoff = Backoff(services.clock, services.random, services.settings.max_backoff)
         self._queue: deque[AnyEntry] = deque()
         self._wake: asyncio.Future[None] | None = None
@@ -174,7 +176,7 @@ class Committer:
         """Do what needs no transaction; False if there is something to commit."""
         first = entries[0]
         if isinstance(first, Entry) and first.duty == "audit":
-            await self._on_landed()
+            await self._on_audit()
         duties = [one for one in entries if isinstance(one, Entry) and not one.parts]
         if len(duties) < len(entries) or any(duty.duty == "probe" for duty in duties):
             return False

@@ -51,7 +51,10 @@ class EffectSpecs:
         Raises GeneratorRefused for a generator function, before its body runs.
         """
         key = _identity(work)
-        spec = self._known.get(key)
+        try:
+            spec = self._known.get(key)
+        except TypeError:  # an annotation that has no hash
+            return self._look_at(work)
         if spec is None:
             spec = self._known[key] = self._look_at(work)
         return spec
@@ -74,14 +77,27 @@ class EffectSpecs:
 
 
 def _identity(work: Callable[..., object]) -> object:
-    """Give what stays the same over the many function objects of one definition."""
+    """Give what stays the same over the many function objects of one definition.
+
+    Code is not enough: all functions that one decorator made share it.
+    """
     if isinstance(work, MethodType):
         work = work.__func__
     if isinstance(work, FunctionType):
-        return work.__code__
+        return work.__code__, work.__name__, work.__module__, _annotated_return(work)
     if isinstance(work, partial):
         return _identity(work.func)
-    return work if isinstance(work, (type, BuiltinFunctionType)) else type(work)
+    if isinstance(work, type):
+        return work
+    owner = work.__self__ if isinstance(work, BuiltinFunctionType) else work
+    return type(owner), getattr(work, "__name__", None), getattr(work, "__module__", None)
+
+
+def _annotated_return(function: FunctionType) -> object:
+    try:
+        return function.__annotations__.get("return")
+    except NameError:  # Python 3.14 reads annotations only now
+        return None
 
 
 def _function_of(work: Any) -> Callable[..., object]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from unbroken.engine.committer import Committer
 from unbroken.engine.completions import Completions, Ended
@@ -25,6 +26,8 @@ from unbroken.model.errors import AppNotRunning, BatchRefused, StoreError
 from unbroken.model.records import Claimed, Delivery, FlowRef, Message, Outcome, Status
 from unbroken.stores.batch import Append, Appended, NewMessage, Start, Started
 
+Answers: TypeAlias = "asyncio.Future[tuple[object, ...] | None]"
+
 RETENTION_PAGE = 1000
 LAST_RESORT = 5.0
 
@@ -38,15 +41,21 @@ class Engine:
         self.executor = Executor(services, self.completions)
         self._parts = Parts(services.clock, services.events)
         self._is_stopping = False
+        self._is_stopped = False
 
     # life
 
     async def start(self) -> None:
         """Take an identity and begin to work."""
         services = self.services
-        services.warmth = WarmBudget(services.clock, services.settings, self.executor.unwind)
+        services.warmth = WarmBudget(
+            services.clock, services.settings, self.executor.unwind, self._room_again
+        )
         services.committer = Committer(
-            services, on_fenced=self._fenced, on_landed=self._adopt_owned
+            services,
+            on_fenced=self._fenced,
+            on_landed=self._landed,
+            on_audit=self._adopt_owned,
         )
         await services.replica.register(self._lost)
         self.poller = Poller(services, self.executor, self.completions, list(services.types))
@@ -89,6 +98,7 @@ class Engine:
         else:
             await self.services.committer.deregister()
         clock.detach(self.services.rest)
+        self._is_stopped = True
         self.completions.fail_all(AppNotRunning("the app was stopped before the flow ended"))
         if not in_time.cancelled():
             in_time.result()
@@ -120,8 +130,10 @@ class Engine:
         services.replica.stop_beating()
         self.executor.give_up_all()
         services.committer.purge()
+        former = services.replica.id
         await services.replica.register(self._lost)
-        self.poller.look()
+        # What nobody took over meanwhile goes on here.
+        self._found_dead((former,))
 
     async def _adopt_owned(self) -> None:
         """Run what this replica owns and does not know of: an answer was lost (R3, H5)."""
@@ -138,8 +150,12 @@ class Engine:
                 await backoff.pause()
         for claimed in found:
             self.executor.run(claimed)
-        for number in list(self.executor.residents):
-            await self.poller.read_inbox(number)
+
+    async def _landed(self) -> None:
+        """A batch landed and its answer was lost: find out what it would have said."""
+        await self._adopt_owned()
+        for number in self.executor.residents:
+            self.poller.read_again(number)
 
     async def _audit(self) -> None:
         """Once per lease, look for owned flows that nobody here runs."""
@@ -153,27 +169,35 @@ class Engine:
 
     # requests from outside
 
+    async def start_flow(self, start: Start) -> Started:
+        """Create a flow, or find it; one that is owned begins to run here."""
+        (started,) = await self.start_flows([start])
+        return started
+
     async def start_flows(self, starts: Sequence[Start]) -> list[Started]:
         """Create flows, or find those that exist; many share a transaction."""
-        committer = self._committer()
-        futures = [committer.submit(start, inside=False) for start in starts]
+        futures = [self._start(start) for start in starts]
         answers: list[Started] = []
         for future in futures:
-            answer = await asyncio.shield(future)
-            started = answer[0] if answer else None
+            started = _last(await asyncio.shield(future))
             if not isinstance(started, Started):
                 raise AppNotRunning("the app was stopped before the flow was stored")
             answers.append(started)
         return answers
 
-    async def start_flow(self, start: Start) -> Started:
-        """Create a flow, or find it; one that is owned begins to run here."""
-        (started,) = await self.start_flows([start])
-        if started.created and start.owned:
+    def _start(self, start: Start) -> Answers:
+        """Queue a start. What follows from it must not depend on a caller who may give up."""
+        future = self._committer().submit(start, inside=False)
+        future.add_done_callback(lambda done: self._begin(start, _answer_of(done)))
+        return future
+
+    def _begin(self, start: Start, started: object) -> None:
+        if not isinstance(started, Started) or not started.created:
+            return
+        if start.owned:
             self.executor.run(Claimed(started.flow, 1, start.param, 0))
-        elif started.created and start.due_at is not None:
+        elif start.due_at is not None:
             self.poller.expect(start.due_at)
-        return started
 
     def may_run_here(self) -> bool:
         """Whether a new flow may begin in this process at once."""
@@ -190,16 +214,15 @@ class Engine:
         append = Append(type, id, tuple(messages))
         parts = (append,) if start is None else (start, append)
         future = self._committer().submit(*parts, inside=False)
-        answer = await asyncio.shield(future)
-        appended = answer[-1] if answer else None
+        future.add_done_callback(lambda done: self._deliver(_answer_of(done), messages))
+        appended = _last(await asyncio.shield(future))
         if not isinstance(appended, Appended):
             raise AppNotRunning("the app was stopped before the message was stored")
-        await self._deliver(appended, messages)
         return list(appended.deliveries)
 
-    async def _deliver(self, appended: Appended, messages: Sequence[NewMessage]) -> None:
+    def _deliver(self, appended: object, messages: Sequence[NewMessage]) -> None:
         """Hand accepted messages to a flow that runs here, or see that it is claimed."""
-        if appended.flow is None or not appended.positions:
+        if not isinstance(appended, Appended) or not appended.positions or not appended.flow:
             return
         incarnation = self.executor.residents.get(appended.flow.number)
         if appended.owner is None:
@@ -213,17 +236,19 @@ class Engine:
         ]
         for message, position in zip(accepted, appended.positions, strict=True):
             if not incarnation.inbox.follows(position):
-                await self.poller.read_inbox(appended.flow.number)
+                self.poller.read_again(appended.flow.number)
                 return
             now = self.services.replica.now()
             incarnation.deliver(Message(position, message.key, message.type, message.body, now))
             incarnation.has_read(position)
 
-    async def _deliver_told(self, told: Appended, message: NewMessage) -> None:
-        await self._deliver(told, [message])
+    def _deliver_told(self, told: Appended, message: NewMessage) -> None:
+        self._deliver(told, [message])
 
     async def outcome(self, flow: FlowRef) -> Ended:
         """Wait until a flow has ended, wherever it runs."""
+        if self._is_stopped:
+            raise AppNotRunning("the app was stopped before the flow ended")
         future = self.completions.wait_for(flow.number)
         try:
             if flow.number not in self.executor.residents:
@@ -266,6 +291,15 @@ class Engine:
                 services.rest.end()
             if deleted < RETENTION_PAGE:
                 await services.clock.sleep(min(retention, 3600.0))
+
+
+def _answer_of(done: Answers) -> object:
+    """Give the answer to the last part; None if there is none."""
+    return None if done.cancelled() or done.exception() is not None else _last(done.result())
+
+
+def _last(answers: tuple[object, ...] | None) -> object:
+    return answers[-1] if answers else None
 
 
 def _cancel(task: asyncio.Task[None]) -> None:

@@ -53,7 +53,7 @@ class Executor:
         self.on_due: Callable[[int], None] = _ignore
         self.on_moved: Callable[[int], None] = _ignore
         self.on_room: Callable[[], None] = _nothing
-        self.on_told: Callable[[Appended, NewMessage], Awaitable[None]] = _ignore_told
+        self.on_told: Callable[[Appended, NewMessage], None] = _ignore_told
 
     def run(self, claimed: Claimed) -> None:
         """Run a flow that this replica owns; a flow that is here already is left alone."""
@@ -63,10 +63,8 @@ class Executor:
         self._services.rest.begin()
         incarnation = self._begin(claimed)
         self.residents[number] = incarnation
-        task = asyncio.create_task(self._run(incarnation))
-        incarnation.task = task
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        # Held by the incarnation, and that by `residents` for as long as it is in memory.
+        incarnation.task = asyncio.create_task(self._run(incarnation), name=claimed.flow.id)
 
     def _begin(self, claimed: Claimed) -> Incarnation:
         incarnation = Incarnation(claimed, self._services)
@@ -75,7 +73,16 @@ class Executor:
 
     async def _run(self, incarnation: Incarnation) -> None:
         while True:
-            incarnation.seal(await self._play(incarnation))
+            try:
+                # One frame for a flow in memory: all else happens before it and after it.
+                value = await self._first_line(incarnation)
+                incarnation.seal(self._returned(incarnation, value))
+            except (KeyboardInterrupt, SystemExit):
+                incarnation.seal(Lost())  # the process ends: another one takes the flow
+                self._forget(incarnation)
+                raise
+            except BaseException as error:  # noqa: BLE001  a flow's failure becomes data
+                incarnation.seal(self._raised(incarnation, error))
             await self._end_foreign(incarnation)
             if incarnation.is_finishing:
                 return
@@ -91,53 +98,40 @@ class Executor:
 
     # user code
 
-    async def _play(self, incarnation: Incarnation) -> Ending:
-        """Run the flow's code to its end and say what came of it."""
+    def _first_line(self, incarnation: Incarnation) -> Awaitable[object]:
+        """Begin the flow's code, in a scope of its own."""
         flow_type = self._services.types[incarnation.flow.type]
-        serializer = self._services.serializer
-        scope = Scope(incarnation, "", asyncio.current_task())
-        SCOPE.set(scope)
-        try:
-            args, kwargs = flow_type.decode(incarnation.param)
-            incarnation.param = ""  # a run from the first line reads the flow anew
-            value = await flow_type.run(*args, **kwargs)
-            if incarnation.is_sealed:
-                self._warn_ignored(incarnation, "returned")
-                return Lost()
-            self._check_forgotten(incarnation)
-            payload, _ = serializer.round_trip(value, flow_type.returns)
-            return Succeeded(payload.body, payload.type)
-        except DeserializationError as error:
+        SCOPE.set(Scope(incarnation, "", asyncio.current_task()))
+        args, kwargs = flow_type.decode(incarnation.param)
+        incarnation.param = ""  # a run from the first line reads the flow anew
+        return flow_type.run(*args, **kwargs)
+
+    def _returned(self, incarnation: Incarnation, value: object) -> Ending:
+        if incarnation.is_sealed:
+            self._warn_ignored(incarnation, "returned")
+            return Lost()
+        self._check_forgotten(incarnation)
+        returns = self._services.types[incarnation.flow.type].returns
+        payload, _ = self._services.serializer.round_trip(value, returns)
+        return Succeeded(payload.body, payload.type)
+
+    def _raised(self, incarnation: Incarnation, error: BaseException) -> Ending:
+        encode = self._services.serializer.encode_exception
+        if isinstance(error, DeserializationError):
             # Stored data that does not fit the code is no failure of the flow.
-            return Parked(serializer.encode_exception(error))
-        except signals.Signal:
+            return Parked(encode(error))
+        if signals.is_signal(error):
             return Lost()
-        except asyncio.CancelledError:
-            return self._cancelled(incarnation)
-        except Exception as error:  # noqa: BLE001  a flow's failure becomes data
-            return self._raised(incarnation, error)
-        except BaseExceptionGroup as group:
-            if signals.is_signal(group):
-                return Lost()
-            raise
-
-    def _cancelled(self, incarnation: Incarnation) -> Ending:
         if incarnation.is_sealed:
-            return Lost()
-        error = UsageError("the flow's own code raised CancelledError: raise an error of your own")
-        return Failed(self._services.serializer.encode_exception(error), error)
-
-    def _raised(self, incarnation: Incarnation, error: Exception) -> Ending:
-        if incarnation.is_sealed:
-            if not signals.is_signal(error):
+            if isinstance(error, Exception):
                 self._warn_ignored(incarnation, f"raised {type(error).__name__}")
             return Lost()
-        return Failed(self._services.serializer.encode_exception(error), error)
+        failure = error if isinstance(error, Exception) else _as_failure(error)
+        return Failed(encode(failure), error)
 
     @staticmethod
     def _check_forgotten(incarnation: Incarnation) -> None:
-        taken = (key for key in incarnation.taken if not incarnation.was_cut(key))
-        forgotten = ", ".join(map(repr, taken))
+        forgotten = ", ".join(map(repr, incarnation.forgotten()))
         if forgotten:
             raise ForgottenAwait(
                 f"the flow ended, but these were called and never awaited: {forgotten}. "
@@ -194,9 +188,12 @@ class Executor:
         incarnation.is_finishing = True
         if incarnation.task is not None:
             incarnation.task.cancel()
-        task = asyncio.create_task(self._finish_alone(incarnation))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._hold(asyncio.create_task(self._finish_alone(incarnation)))
+
+    def _hold(self, task: asyncio.Task[None] | None) -> None:
+        if task is not None:
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     async def _finish_alone(self, incarnation: Incarnation) -> None:
         again = await self.finish(incarnation)
@@ -210,12 +207,18 @@ class Executor:
         try:
             return await self._write_ending(incarnation)
         finally:
-            if self.residents.get(incarnation.flow.number) is incarnation:
-                del self.residents[incarnation.flow.number]
-            self._services.rest.end()
-            self.on_room()
-            if not self.residents and self._emptied is not None and not self._emptied.done():
-                self._emptied.set_result(None)
+            self._forget(incarnation)
+
+    def _forget(self, incarnation: Incarnation) -> None:
+        if self.residents.get(incarnation.flow.number) is incarnation:
+            del self.residents[incarnation.flow.number]
+        self._services.rest.end()
+        self.on_room()
+        self._say_if_empty()
+
+    def _say_if_empty(self) -> None:
+        if not self.residents and self._emptied is not None and not self._emptied.done():
+            self._emptied.set_result(None)
 
     async def _write_ending(self, incarnation: Incarnation) -> Claimed | None:
         ending = incarnation.ending
@@ -223,13 +226,15 @@ class Executor:
             try:
                 answer = await self._submit(incarnation, ending)
             except BatchRefused as error:
+                if isinstance(ending, Parked):
+                    raise  # not even that: the next audit finds the flow and tries again
                 ending = Parked(self._services.serializer.encode_exception(error))
                 continue
             if answer is None or answer.answer is Answer.REFUSED:
                 return None
             if answer.answer is Answer.ACCEPTED:
                 self._ended(incarnation, ending)
-                await self._tell_parents(incarnation, answer)
+                self._tell_parents(incarnation, answer)
                 return None
             moved = await self._read_again(incarnation)
             if moved is None:
@@ -276,13 +281,13 @@ class Executor:
                     incarnation.emit("flow.parked", f"because of {error.type}", logging.ERROR)
                 self._completions.resolve(_outcome_of(incarnation, ending), live)
 
-    async def _tell_parents(self, incarnation: Incarnation, answer: Changed) -> None:
+    def _tell_parents(self, incarnation: Incarnation, answer: Changed) -> None:
         """Hand the outcome to parents that run here; the store has told the others."""
         if isinstance(incarnation.ending, (Succeeded, Failed)):
             message = message_of(_outcome_of(incarnation, incarnation.ending))
             for parent, told in zip(incarnation.parents, answer.told, strict=False):
                 keyed = NewMessage(parent.key, message.type, message.body)
-                await self.on_told(told, keyed)
+                self.on_told(told, keyed)
 
     # stopping
 
@@ -305,6 +310,8 @@ class Executor:
     def give_up_all(self) -> None:
         """The replica is gone: seal everything; the same flows may come back under another id."""
         self.stop_now(Lost())
+        for incarnation in self.residents.values():
+            self._hold(incarnation.task)
         self.residents.clear()
 
     async def empty(self) -> None:
@@ -349,10 +356,18 @@ def _outcome_of(incarnation: Incarnation, ending: Succeeded | Failed | Parked) -
             return Outcome(incarnation.flow, Status.PARKED, error=error)
 
 
+def _as_failure(error: BaseException) -> UsageError:
+    name = type(error).__name__
+    return UsageError(
+        f"the flow's own code raised {name}({error}), which is no Exception: raise an error of "
+        "your own"
+    )
+
+
 def _ignore(_: int) -> None: ...
 
 
 def _nothing() -> None: ...
 
 
-async def _ignore_told(told: Appended, message: NewMessage) -> None: ...
+def _ignore_told(told: Appended, message: NewMessage) -> None: ...

@@ -35,18 +35,16 @@ class Inbox:
         """Whether a message with this position leaves no gap behind."""
         return position == self.counter + 1
 
-    def take(self, wanted: Callable[[Message], bool]) -> Message | None:
-        """Remove and give the first wanted message."""
+    def take(self, wanted: Callable[[Message], bool], until: int | None = None) -> Message | None:
+        """Remove and give the first wanted message that was sent up to an instant."""
         for index, message in enumerate(self._messages or ()):
-            if wanted(message):
+            if (until is None or message.sent_at <= until) and wanted(message):
                 return self._messages.pop(index) if self._messages else None
         return None
 
-    def give_back(self, message: Message) -> None:
-        """Put an unconsumed message back into its place."""
-        messages = [*(self._messages or ()), message]
-        messages.sort(key=lambda one: one.position)
-        self._messages = messages
+    def holds(self, wanted: Callable[[Message], bool]) -> bool:
+        """Whether a wanted message is here; it stays."""
+        return any(map(wanted, self._messages or ()))
 
     def __len__(self) -> int:
         return len(self._messages or ())

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
 
 from unbroken.engine.batching import RecordEntry
 from unbroken.engine.blocking import running_behind
+from unbroken.engine.committer import Committer
 from unbroken.engine.events import Event
 from unbroken.engine.inbox import Inbox
 from unbroken.engine.outcomes import Ending, Lost, Parked, Released, Suspended
@@ -50,7 +50,7 @@ class Wait:
         self.alarm: Alarm | None = None
         self.incarnation: Incarnation | None = None
 
-    def ring(self) -> None:
+    def __call__(self) -> None:
         """The deadline is reached: let the branch look."""
         if self.incarnation is not None:
             self.incarnation.wake(self)
@@ -64,6 +64,7 @@ class Incarnation:
         "_cuts",
         "_late_calls",
         "_marked",
+        "_promised",
         "_root_stands_still",
         "_unflushed",
         "_waits",
@@ -80,7 +81,6 @@ class Incarnation:
         "parents",
         "replaying",
         "services",
-        "taken",
         "task",
     )
 
@@ -101,7 +101,7 @@ class Incarnation:
         self.is_stopping = False
         self.is_finishing = False
         self.task: asyncio.Task[None] | None = None
-        self.taken: dict[str, None] = {}
+        self._promised: dict[str, None] | None = None
         self.foreign: set[asyncio.Task[object]] | None = None
         self._active = 1
         self._late_calls = 0
@@ -158,6 +158,24 @@ class Incarnation:
 
     # the journal
 
+    def promise(self, key: str) -> None:
+        """Somebody took a key and is to await what it stands for."""
+        if self._promised is None:
+            self._promised = {}
+        self._promised[key] = None
+
+    def is_awaited(self, key: str) -> None:
+        """What a key stands for is being awaited."""
+        promised = self._promised
+        if promised is not None and key in promised:
+            del promised[key]
+            if not promised:
+                self._promised = None  # an emptied dict keeps its size
+
+    def forgotten(self) -> list[str]:
+        """Give the keys that were taken and never awaited."""
+        return [key for key in self._promised or () if not self.was_cut(key)]
+
     def remember(self, effect: Effect) -> None:
         """Hold an effect, and remember beneath which keys it lies."""
         key = effect.key
@@ -208,22 +226,28 @@ class Incarnation:
         if self.foreign:
             self._look_again(None)
 
-    def _hand_over(
-        self, effect: Effect, consumes: int | None, *, clears: bool, awaited: bool = True
-    ) -> RecordEntry:
+    def _hand_over(self, effect: Effect, consumes: int | None, *, clears: bool) -> RecordEntry:
+        committer = self._ready_committer()
+        self.remember(effect)
+        return committer.record(Record(self.flow.number, self.number, effect, consumes, clears))
+
+    def _ready_committer(self) -> Committer:
+        """Give the committer, after what was kept for the next write; raises the signal."""
         if self.ending is not None:
             self.check_sealed()
         committer = self.services.committer
         if self._unflushed:
             for record in self.take_unflushed():
                 committer.record(record, on_lost=self._not_landed)
-        self.remember(effect)
-        record = Record(self.flow.number, self.number, effect, consumes, clears)
-        return committer.record(record, on_lost=None if awaited else self._not_landed)
+        return committer
 
     def queue_and_go_on(self, effect: Effect) -> None:
-        """Hand an effect over and go on at once; order is kept. If it is refused, all ends here."""
-        self._hand_over(effect, None, clears=False, awaited=False)
+        """Hand an effect over and go on at once; order is kept. If it is refused, all ends here.
+
+        It is not held in memory: whoever records it keeps what it says.
+        """
+        committer = self._ready_committer()
+        committer.record(Record(self.flow.number, self.number, effect), on_lost=self._not_landed)
 
     def keep(self, effect: Effect, *, clears: bool = False) -> None:
         """Remember an effect until something else is written; a crash before that forgets it."""
@@ -283,8 +307,8 @@ class Incarnation:
         self._waits.append(wait)
         if wait.counted:
             self.leave_branch()
-        else:
-            asyncio.get_running_loop().call_soon(self._look_at_root)
+        if self.foreign:
+            self._look_again(None)
 
     def set_alarm(self, wait: Wait) -> None:
         """Wake a wait at its deadline on the store's clock."""
@@ -292,7 +316,7 @@ class Incarnation:
             wait.incarnation = self
             clock = self.services.clock
             seconds = max(0.0, (wait.deadline - self.services.replica.now()) / 1_000_000)
-            wait.alarm = clock.call_at(clock.monotonic() + seconds, wait.ring)
+            wait.alarm = clock.call_at(clock.monotonic() + seconds, wait)
 
     def end_wait(self, wait: Wait) -> None:
         """The branch goes on, woken or cancelled."""
@@ -315,9 +339,18 @@ class Incarnation:
             if wait.counted:
                 wait.counted = False
                 self.enter_branch()
-            elif self._root_stands_still:
-                self._root_stands_still = False
-                self.enter_branch()
+            self._bring_root_back()
+
+    def _bring_root_back(self) -> None:
+        if self._root_stands_still:
+            self._root_stands_still = False
+            self.enter_branch()
+
+    def leave_foreign(self) -> None:
+        """An effect in a task of the user's is over; that task, or who awaits it, runs on."""
+        self._bring_root_back()
+        self.leave_branch()
+        self._look_again(None)
 
     def _look_at_root(self) -> None:
         """A task of the user's began to wait: maybe the flow's own task waits for nothing else."""
@@ -398,7 +431,3 @@ class Incarnation:
     def _ignore_after_seal(self, task: asyncio.Task[object]) -> None:
         if self.ending is not None and not task.cancelled():
             task.exception()  # the signal: asyncio need not say that nobody asked for it
-
-    def unread(self) -> Iterator[str]:
-        """Give the keys that were taken and never awaited."""
-        return iter(self.taken)

@@ -91,7 +91,7 @@ async def until_cut_again(scope: Scope, key: str) -> None:
 async def sleep(scope: Scope, key: str, limit: Limit, stay: float | None) -> None:
     """Wait until a recorded deadline, taken from the store's time when the wait begins first."""
     incarnation = scope.incarnation
-    incarnation.taken.pop(key, None)
+    incarnation.is_awaited(key)
     incarnation.check_open()
     if incarnation.was_cut(key):
         await until_cut_again(scope, key)
@@ -122,46 +122,47 @@ async def receive(
     A message sent up to the deadline wins over it, however late it is looked at.
     """
     incarnation = scope.incarnation
-    incarnation.taken.pop(key, None)
+    incarnation.is_awaited(key)
     incarnation.check_open()
     if incarnation.was_cut(key):
         await until_cut_again(scope, key)
     effect = incarnation.recorded(key, kind)
     if effect is not None:
         return wish.result(effect)
-    marked = f"{key}.due"
-    deadline, has_marks = _recorded_deadline(incarnation, marked), marked in incarnation.effects
-    now = incarnation.services.replica.now()
-    if deadline is None and limit is not None:
-        deadline = limit.from_now(incarnation.services.replica)
+    deadline, has_mark = _deadline_of(incarnation, key, limit)
     while True:
-        message = incarnation.inbox.take(lambda m: _in_time(m, deadline) and wish(m))
-        if message is None and not _is_over(deadline, now):
-            if deadline is not None and not has_marks:
-                has_marks = True
-                mark = Effect(marked, Kind.DEADLINE, str(deadline), incarnation=incarnation.number)
-                incarnation.queue_and_go_on(mark)
-            await wait_once(scope, key, deadline=deadline, stay=stay, names=names)
-            now = incarnation.services.replica.now()
-            continue
-        effect = _effect_of(key, kind, message, incarnation.number)
-        position = None if message is None else message.position
-        clears = has_marks or kind is Kind.CHILD
-        await incarnation.record(effect, consumes=position, clears=clears)
-        return wish.result(effect)
+        message = incarnation.inbox.take(wish, deadline)
+        if message is not None or _is_over(incarnation, deadline):
+            break
+        if deadline is not None and not has_mark:
+            has_mark = True
+            _mark(incarnation, key, deadline)
+        await wait_once(scope, key, deadline=deadline, stay=stay, names=names)
+    effect = _effect_of(key, kind, message, incarnation.number)
+    position = None if message is None else message.position
+    clears = has_mark or kind is Kind.CHILD
+    await incarnation.record(effect, consumes=position, clears=clears)
+    return wish.result(effect)
 
 
-def _recorded_deadline(incarnation: Incarnation, marked: str) -> int | None:
-    mark = incarnation.effects.get(marked)
-    return None if mark is None else int(mark.body)
+def _deadline_of(
+    incarnation: Incarnation, key: str, limit: Limit | None
+) -> tuple[int | None, bool]:
+    """Give the deadline of a wait, and whether it is recorded already."""
+    mark = incarnation.effects.get(f"{key}.due")
+    if mark is not None:
+        return int(mark.body), True
+    return None if limit is None else limit.from_now(incarnation.services.replica), False
 
 
-def _in_time(message: Message, deadline: int | None) -> bool:
-    return deadline is None or message.sent_at <= deadline
+def _mark(incarnation: Incarnation, key: str, deadline: int) -> None:
+    number = incarnation.number
+    mark = Effect(f"{key}.due", Kind.DEADLINE, str(deadline), incarnation=number)
+    incarnation.queue_and_go_on(mark)
 
 
-def _is_over(deadline: int | None, now: int) -> bool:
-    return deadline is not None and now >= deadline
+def _is_over(incarnation: Incarnation, deadline: int | None) -> bool:
+    return deadline is not None and incarnation.services.replica.now() >= deadline
 
 
 def _effect_of(key: str, kind: Kind, message: Message | None, number: int) -> Effect:

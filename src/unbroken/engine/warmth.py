@@ -17,11 +17,16 @@ class WarmBudget:
     """Lets waiting flows go when their time or the room is over."""
 
     def __init__(
-        self, clock: Clock, settings: Settings, let_go: Callable[[Incarnation], None]
+        self,
+        clock: Clock,
+        settings: Settings,
+        let_go: Callable[[Incarnation], None],
+        on_room: Callable[[], None],
     ) -> None:
         self._clock = clock
         self._settings = settings
         self._let_go = let_go
+        self._on_room = on_room
         self._queue: dict[Incarnation, float] = {}
         self._own_alarms: dict[Incarnation, Alarm | None] = {}
         self._alarm: Alarm | None = None
@@ -33,6 +38,7 @@ class WarmBudget:
         if stay <= 0 or incarnation.is_stopping:
             self._let_go(incarnation)
             return
+        self._on_room()
         until = self._clock.monotonic() + stay
         if stay == self._settings.suspend_after:
             self._queue[incarnation] = until

@@ -37,5 +37,5 @@ def gather(*branches: Awaitable[Any]) -> Coroutine[object, object, tuple[Any, ..
     """
     scope = scope_for_wait("gather(…)")
     key = scope.take("gather", explicit=False)
-    scope.incarnation.taken[key] = None
+    scope.incarnation.promise(key)
     return engine.gather(scope, key, branches)

@@ -113,7 +113,7 @@ def _taken(
         digested = args[1:] if declared.is_method else args
         work = declared.work
     key = scope.take(need_name(spec), explicit=spec.explicit)
-    scope.incarnation.taken[key] = None
+    scope.incarnation.promise(key)
     call = partial(work, *args, **kwargs) if args or kwargs else work
     return perform(scope, key, spec, call, (digested, kwargs))
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
-from unbroken.engine.children import child_outcome, start_child
+from unbroken.engine.children import ChildRef, StartedChild, child_outcome, start_child
 from unbroken.engine.scope import SCOPE, Scope, scope_for_wait
 from unbroken.flows.results import result_of
 from unbroken.flows.scheduled import Scheduled
-from unbroken.model.errors import NotInFlow, NotRegistered
+from unbroken.model.errors import NotInFlow, NotRegistered, UsageError
 from unbroken.model.ids import check_id
 from unbroken.model.records import FlowRef, Outcome
 
@@ -37,7 +38,7 @@ class Child:
             raise NotRegistered(f"the flow {type!r} is not registered: call app.register({type})")
         check_id(id)
         key = scope.take(type, explicit=False)
-        scope.incarnation.taken[key] = None
+        scope.incarnation.promise(key)
         return cls(scope, key, type, id, flow_type.encode(args, kwargs))
 
     async def run(self) -> Any:
@@ -46,17 +47,22 @@ class Child:
 
     async def schedule(self) -> Scheduled[Any]:
         """Start the child; its result is awaited with `completion()`."""
-        ended = await self._start()
-        flow = ended.flow if ended is not None else FlowRef(0, self._type, self._id)
-        return Scheduled(flow.id, lambda _: self._result(ended))
+        started = await self._start()
+        return Scheduled(self._id, lambda timeout: self._completion(started, timeout))
 
-    async def _start(self) -> Outcome | None:
-        self._scope.incarnation.taken.pop(self._key, None)
-        return await start_child(self._scope, self._key, self._type, self._id, self._param)
+    async def _start(self) -> StartedChild:
+        self._scope.incarnation.is_awaited(self._key)
+        ref = ChildRef(self._type, self._id)
+        return await start_child(self._scope, self._key, ref, self._param)
 
-    async def _result(self, ended: Outcome | None) -> Any:
+    async def _completion(self, started: StartedChild, timeout: timedelta | None) -> Any:
+        if timeout is not None:
+            raise UsageError("inside a flow completion() takes no time-out: the wait is durable")
+        return await self._result(started)
+
+    async def _result(self, started: StartedChild) -> Any:
         services = self._scope.incarnation.services
-        told = await child_outcome(self._scope, self._key, ended)
+        told = await child_outcome(self._scope, self._key, started)
         outcome = Outcome(
             FlowRef(0, self._type, self._id), told.status, told.body, told.type, told.error
         )

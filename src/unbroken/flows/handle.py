@@ -224,7 +224,7 @@ class Flows(Generic[P, R]):
         started = await self._start(engine, id, args, kwargs, begin)
 
         async def completion(timeout: timedelta | None) -> Any:
-            return await self._await(engine, started, timeout)
+            return await self._await(self._engine(), started, timeout)  # after a restart another
 
         return Scheduled(id, completion)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
 from typing import Any, NoReturn, TypeVar, overload
@@ -130,15 +131,11 @@ def message(
     limit = _limit(timeout, until)
     scope = scope_for_wait("message(…)")
     scope.incarnation.services.serializer.know(*types)
-    name = f"message:{types[0].__name__}" if len(types) == 1 else _name_of(types)
+    name = sys.intern("message:" + "|".join(one.__name__ for one in types))
     key = scope.take(name, explicit=False)
-    scope.incarnation.taken[key] = None
+    scope.incarnation.promise(key)
     wanted = Wanted(scope.incarnation, types, where)
     return waits.receive(scope, key, wanted, limit=limit, stay=_stay(suspend_after))
-
-
-def _name_of(types: tuple[type[Any], ...]) -> str:
-    return "message:" + "|".join(one.__name__ for one in types)
 
 
 class Wanted:
@@ -201,7 +198,7 @@ def sleep_until(
 def _sleep(limit: Limit, suspend_after: timedelta | None) -> Coroutine[object, object, None]:
     scope = scope_for_wait("sleep(…)")
     key = scope.take("sleep", explicit=False)
-    scope.incarnation.taken[key] = None
+    scope.incarnation.promise(key)
     return waits.sleep(scope, key, limit, _stay(suspend_after))
 
 

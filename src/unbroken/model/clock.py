@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextvars import Context
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -77,6 +78,10 @@ class Clock(Protocol):
 class SystemClock:
     """The machine's clocks and the running event loop's timers."""
 
+    def __init__(self) -> None:
+        # An alarm belongs to nobody's context; without this each would hold a copy of one.
+        self._context = Context()
+
     def now(self) -> int:
         return time.time_ns() // 1000
 
@@ -88,7 +93,8 @@ class SystemClock:
 
     def call_at(self, when: float, callback: Callable[[], None]) -> Alarm:
         loop = asyncio.get_running_loop()
-        return loop.call_later(max(0.0, when - time.monotonic()), callback)
+        delay = max(0.0, when - time.monotonic())
+        return loop.call_later(delay, callback, context=self._context)
 
     def attach(self, rest: Rest) -> None:
         """Real time passes by itself."""

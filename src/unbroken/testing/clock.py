@@ -11,6 +11,7 @@ import asyncio
 import heapq
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from unbroken.model.clock import Rest, instant_of
 
@@ -117,7 +118,7 @@ class VirtualClock:
             await self._jump(upcoming)
         await self._jump(target)
 
-    async def run_until(self, awaitable: asyncio.Future[object]) -> None:
+    async def run_until(self, awaitable: asyncio.Future[Any]) -> None:
         """Move time on until a future is done; fails if nothing more would ever happen."""
         await self.settle()
         while not awaitable.done():

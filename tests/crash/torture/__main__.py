@@ -1,7 +1,7 @@
 """`python -m tests.crash.torture --kills 1000 [--seed N] [--gap SECONDS] [--folder PLACE]`.
 
-Exit code 1 if a promise was broken or a flow is stuck. The same seed gives the same programs and the
-same orders to kill; what they hit is up to the machine.
+Exit code 1 if a promise was broken or a flow is stuck. The same seed gives the same programs and
+the same orders to kill; what they hit is up to the machine.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def main() -> int:
         print(f"seed {chosen.seed}, {chosen.kills} kills, in {folder}", flush=True)
     director = Director(chosen.seed, folder, gap=chosen.gap, say=not chosen.json)
     director.run(chosen.kills)
-    done = report(chosen.seed, folder, director.failures)
+    done = report(chosen.seed, folder, director)
     print(msgspec.json.encode(done).decode() if chosen.json else printed(done))
     return 0 if done.is_clean else 1
 

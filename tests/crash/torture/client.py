@@ -108,5 +108,3 @@ class Client:
 def run(seed: int, folder: Path, lease: timedelta) -> None:
     """Be the client's process."""
     asyncio.run(Client(seed, folder, lease).run())
-
-

@@ -23,17 +23,7 @@ from tests.crash.bodies import (
     touch_once,
 )
 from tests.crash.ledger import key_here, key_of_body, note, short
-from unbroken import (
-    FlowFailed,
-    Retry,
-    capture,
-    current_flow,
-    effect,
-    flow,
-    gather,
-    message,
-    now,
-)
+from unbroken import FlowFailed, Retry, capture, current_flow, effect, flow, gather, message, now
 
 AT_ONCE = timedelta(0)
 RETRY = Retry(4, initial_delay=timedelta(milliseconds=5), jitter=0.5)

@@ -10,6 +10,7 @@ import msgspec
 from tests.crash import ledger, snapshot
 from tests.crash.checker import check
 from tests.crash.checker.history import History, Violation
+from tests.crash.torture.director import Director
 from tests.crash.torture.programs import ATTEMPTS, expected, program_of
 
 FEW = 20
@@ -20,6 +21,7 @@ class Counts(msgspec.Struct):
 
     kills: int = 0
     freezes: int = 0
+    stops: int = 0
     flows: int = 0
     children: int = 0
     captures: int = 0
@@ -50,7 +52,7 @@ class Report(msgspec.Struct):
         return not self.violations and not self.failures
 
 
-def report(seed: int, folder: Path, failures: list[str]) -> Report:
+def report(seed: int, folder: Path, director: Director) -> Report:
     """Read ledger and store, and check everything."""
     lines = ledger.read(folder / "ledger")
     end = snapshot.take(folder / "flows.db")
@@ -63,7 +65,8 @@ def report(seed: int, folder: Path, failures: list[str]) -> Report:
     violations = check(history)
     counts = count(history)
     counts.late_begins = history.late_begins
-    return Report(seed, counts, violations, failures)
+    counts.stops = director.stops
+    return Report(seed, counts, violations, director.failures)
 
 
 def count(history: History) -> Counts:
@@ -72,9 +75,7 @@ def count(history: History) -> Counts:
     begins = [line for line in history.lines if line.kind == "begin"]
     effects = {(line.flow, line.effect) for line in begins}
     again = {(line.flow, line.effect, line.incarnation) for line in begins}
-    deliveries = Counter(
-        line.value["delivery"] for line in history.lines if line.kind == "sent"
-    )
+    deliveries = Counter(line.value["delivery"] for line in history.lines if line.kind == "sent")
     return Counts(
         kills=kinds["killed"],
         freezes=kinds["stopped"],
