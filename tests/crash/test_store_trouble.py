@@ -149,10 +149,10 @@ class World:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Mount a file system of 3 MB in memory."""
+    """Mount a file system of 16 MB in memory."""
     place = tmp_path / "disk"
     place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "unbroken", str(place)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "unbroken", str(place)]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("this user may not mount a small disk; NoMorePages stands for a full one")
     yield place

@@ -289,8 +289,11 @@ async def test_tasks_are_cancelled_when_their_flow_leaves_memory(
 ) -> None:
     said: list[str] = []
 
+    begun = asyncio.Event()
+
     async def background() -> None:
-        said.append("begun")
+        await capture("background", said.append, "begun")
+        begun.set()
         try:
             await asyncio.Event().wait()
         finally:
@@ -298,8 +301,8 @@ async def test_tasks_are_cancelled_when_their_flow_leaves_memory(
 
     @flow
     async def leaving() -> str:
-        task = asyncio.create_task(capture("background", background))
-        await capture("let it begin", asyncio.sleep, 0)
+        task = asyncio.create_task(background())
+        await begun.wait()
         text = await message(str)
         task.cancel()
         return text

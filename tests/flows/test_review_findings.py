@@ -9,17 +9,8 @@ from typing import Any
 import pytest
 
 from tests.crash.crashing_store import DelegatingStore, put_before
-from tests.flows.apps import AT_ONCE, Apps, Gate, events_of, names_of, row, stored_effects
-from unbroken import (
-    FlowFailed,
-    StoreUnavailable,
-    Unbroken,
-    capture,
-    effect,
-    flow,
-    message,
-    sleep,
-)
+from tests.flows.apps import AT_ONCE, Apps, Gate, events_of, jump, names_of, row, stored_effects
+from unbroken import FlowFailed, StoreUnavailable, Unbroken, capture, effect, flow, message, sleep
 from unbroken.model.records import Outcome
 from unbroken.stores.batch import Append, Batch, Receipt
 from unbroken.stores.store import Inbox, Store
@@ -40,8 +31,8 @@ class Held(DelegatingStore):
         self.unfound = 0
         self.commits: list[Batch] = []
 
-    async def register(self, *args: Any) -> int:
-        return await self.inner.register(*args)
+    async def register(self, replica: str, lease: int = 0) -> int:
+        return await self.inner.register(replica, lease)
 
     async def commit(self, batch: Batch) -> Receipt | None:
         receipt = await self.inner.commit(batch)
@@ -273,7 +264,7 @@ async def test_code_that_swallows_every_signal_does_not_block_the_loop(
             rounds += 1
             try:
                 await message(str, suspend_after=AT_ONCE)
-            except BaseException:  # noqa: BLE001
+            except BaseException:
                 continue
 
     app = Unbroken("sqlite://", clock=clock)
@@ -283,6 +274,28 @@ async def test_code_that_swallows_every_signal_does_not_block_the_loop(
         await clock.advance(timedelta(seconds=30))
         assert (await row(app, "stubborn", "a")).owner is None
         assert rounds < 10_000
+
+
+async def test_code_that_swallows_a_postponement_and_stays_is_left_behind(
+    clock: VirtualClock,
+) -> None:
+    @flow
+    async def stubborn() -> None:
+        try:
+            await postpone(HOUR)
+        except BaseException:  # noqa: BLE001
+            await asyncio.Event().wait()
+
+    app = Unbroken("sqlite://", clock=clock)
+    events = events_of(app)
+    flows = app.register(stubborn)
+    async with app:
+        await flows.schedule("a")
+        while not app._engine.executor.residents[1].is_sealed:
+            await asyncio.sleep(0)
+        await jump(clock, timedelta(seconds=30))
+        assert (await row(app, "stubborn", "a")).owner is None
+        assert "flow.left_behind" in names_of(events)
 
 
 # effects in tasks of the user's

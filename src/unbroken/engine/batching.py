@@ -63,6 +63,16 @@ class RecordEntry:
         elif self.on_lost is not None and not landed:
             self.on_lost(self)
 
+    async def land(self) -> bool:
+        """Wait for the answer although the waiting task is being cancelled."""
+        while self.landed is None:
+            self.future = asyncio.get_running_loop().create_future()
+            try:
+                await self.future
+            except asyncio.CancelledError:
+                continue
+        return self.landed
+
     def answer_fenced(self) -> None:
         """Say that nothing was written because the replica is gone."""
         self.answer(landed=False)

@@ -16,9 +16,14 @@ Task: TypeAlias = "asyncio.Task[Any]"
 MOST_LEVELS = 20
 
 
+def awaited_by(task: Task) -> object:
+    """Give the future that a task stands at."""
+    return getattr(task, "_fut_waiter", None)
+
+
 def running_behind(task: Task, is_wait: Callable[[object], bool], level: int = 0) -> list[Task]:
     """Give the tasks behind `task`, or itself, that run; none if only durable waits hold it up."""
-    awaited = getattr(task, "_fut_waiter", None)
+    awaited = awaited_by(task)
     if awaited is not None and is_wait(awaited):
         return []
     pending = [one for one in _tasks_behind(task, awaited) if not one.done()]

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Coroutine, Sequence
 
 from unbroken.engine.incarnation import Incarnation
+from unbroken.engine.leaving import leave
 from unbroken.engine.scope import SCOPE, Scope, is_counted_task
 from unbroken.model import signals
 
@@ -47,11 +48,9 @@ async def gather(
     """Await all branches and give their results; raises the first failure after all have ended."""
     incarnation = scope.incarnation
     incarnation.is_awaited(key)
-    try:
-        incarnation.check_open()
-    except signals.Suspended:
+    if not incarnation.is_open():
         _close(branches)
-        raise
+        await leave(incarnation)
     if not branches:
         return ()
     join = Join(incarnation, len(branches), parent_counts=is_counted_task())

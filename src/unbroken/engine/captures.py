@@ -16,6 +16,7 @@ from datetime import timedelta
 from unbroken.engine.bodies import BeginsTooLate, Call, run_body
 from unbroken.engine.effect_spec import EffectSpec
 from unbroken.engine.incarnation import Incarnation
+from unbroken.engine.leaving import leave
 from unbroken.engine.outcomes import Lost
 from unbroken.engine.scope import SCOPE, Scope, is_counted_task
 from unbroken.engine.waits import FOREVER, until_cut_again, until_instant
@@ -40,10 +41,10 @@ async def perform(
     """Give the recorded result of an effect, or run it and record it."""
     incarnation = scope.incarnation
     incarnation.is_awaited(key)
-    if scope.body_of is None:
-        incarnation.check_open()
-    else:
-        incarnation.check_sealed()
+    # A body that has begun may end, with all that belongs to it, while the process stops.
+    is_over = incarnation.is_sealed if scope.body_of is not None else not incarnation.is_open()
+    if is_over:
+        await leave(incarnation)
     is_foreign = not is_counted_task()
     if is_foreign:
         incarnation.adopt_foreign()

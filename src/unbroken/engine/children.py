@@ -13,6 +13,7 @@ import msgspec
 
 from unbroken.engine.completions import COMPLETION, Told, message_of, told_in
 from unbroken.engine.incarnation import Incarnation
+from unbroken.engine.leaving import leave
 from unbroken.engine.outcomes import Lost
 from unbroken.engine.replica import Backoff
 from unbroken.engine.scope import Scope
@@ -49,7 +50,8 @@ class StartedChild(msgspec.Struct, frozen=True):
 async def start_child(scope: Scope, key: str, ref: ChildRef, param: str) -> StartedChild:
     """Start a child, or attach to it if it exists; give its outcome if it has ended already."""
     incarnation = scope.incarnation
-    incarnation.check_open()
+    if not incarnation.is_open():
+        await leave(incarnation)
     if (incarnation.flow.type, incarnation.flow.id) == (ref.type, ref.id):
         raise UsageError(f"{_name(ref)} would wait for itself: give the child its own id")
     started = f"{key}.started"

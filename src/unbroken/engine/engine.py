@@ -60,6 +60,7 @@ class Engine:
         await services.replica.register(self._lost)
         self.poller = Poller(services, self.executor, self.completions, list(services.types))
         services.look_for_work = self.poller.look
+        services.watch_leaving = self.executor.watch_leaving
         self.executor.on_due = self.poller.expect
         self.executor.on_moved = self.poller.read_again
         self.executor.on_room = self._room_again

@@ -19,7 +19,6 @@ from unbroken.engine.replica import Backoff
 from unbroken.engine.scope import SCOPE, Scope
 from unbroken.engine.services import Services
 from unbroken.model import signals
-from unbroken.model.clock import Alarm
 from unbroken.model.errors import (
     BatchRefused,
     DeserializationError,
@@ -164,19 +163,19 @@ class Executor:
 
     # the ending
 
-    def unwind(self, incarnation: Incarnation, ending: Ending | None = None) -> None:
-        """Seal, by default as a suspension, and let the user's code leave; not for ever."""
-        if ending is None:
-            incarnation.suspend()
-        else:
-            incarnation.seal(ending)
+    def unwind(self, incarnation: Incarnation) -> None:
+        """Seal as a suspension: the user's code is to leave memory."""
+        incarnation.suspend()
+
+    def watch_leaving(self, incarnation: Incarnation) -> None:
+        """The incarnation was sealed: its code may take its time to leave, but not for ever."""
+        task = incarnation.task
+        if task is None or isinstance(incarnation.ending, (Succeeded, Failed)):
+            return
         clock = self._services.clock
         grace = clock.monotonic() + self._services.settings.unwind_grace
-        alarm: list[Alarm] = []
-        alarm.append(clock.call_at(grace, lambda: self._leave_behind(incarnation)))
-        task = incarnation.task
-        if task is not None:
-            task.add_done_callback(lambda _: alarm[0].cancel())
+        alarm = clock.call_at(grace, lambda: self._leave_behind(incarnation))
+        task.add_done_callback(lambda _: alarm.cancel())
 
     def _leave_behind(self, incarnation: Incarnation) -> None:
         """User code did not leave in time: end without it."""
@@ -303,7 +302,7 @@ class Executor:
         """Seal everything and cancel what still runs."""
         for incarnation in list(self.residents.values()):
             if not incarnation.is_finishing:
-                self.unwind(incarnation, ending)
+                incarnation.seal(ending)
                 if incarnation.task is not None:
                     incarnation.task.cancel()
 

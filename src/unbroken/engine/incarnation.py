@@ -11,49 +11,21 @@ import asyncio
 import logging
 
 from unbroken.engine.batching import RecordEntry
-from unbroken.engine.blocking import running_behind
+from unbroken.engine.blocking import awaited_by, running_behind
 from unbroken.engine.committer import Committer
 from unbroken.engine.events import Event
 from unbroken.engine.inbox import Inbox
 from unbroken.engine.outcomes import Ending, Lost, Parked, Released, Suspended
 from unbroken.engine.scope import is_counted_task
 from unbroken.engine.services import Services
+from unbroken.engine.wait import Wait
 from unbroken.model import signals
-from unbroken.model.clock import Alarm
 from unbroken.model.errors import ReplayMismatch
 from unbroken.model.records import Claimed, Effect, FlowRef, Kind, Message, Parent
 from unbroken.stores.batch import Record
 
 PATIENCE_WITH_LATE_CALLS = 100
 SUSPECT_AFTER = 2
-
-
-class Wait:
-    """One branch's wait: what wakes it, and how long it may be held in memory."""
-
-    __slots__ = ("alarm", "counted", "deadline", "future", "incarnation", "names", "stay")
-
-    def __init__(
-        self,
-        future: asyncio.Future[None],
-        *,
-        deadline: int | None = None,
-        stay: float | None = None,
-        names: frozenset[str] | None = frozenset(),
-        counted: bool = True,
-    ) -> None:
-        self.future = future
-        self.deadline = deadline
-        self.stay = stay
-        self.names = names
-        self.counted = counted
-        self.alarm: Alarm | None = None
-        self.incarnation: Incarnation | None = None
-
-    def __call__(self) -> None:
-        """The deadline is reached: let the branch look."""
-        if self.incarnation is not None:
-            self.incarnation.wake(self)
 
 
 class Incarnation:
@@ -127,6 +99,7 @@ class Incarnation:
         if self.ending is not None:
             return
         self.ending = ending
+        self.services.watch_leaving(self)
         for wait in self._waits or ():
             if not wait.future.done():
                 self._resume(wait)
@@ -134,17 +107,26 @@ class Incarnation:
 
     def check_open(self) -> None:
         """Raise the signal if the incarnation is over, or ends here because the process stops."""
-        if self.is_stopping:
-            self.seal(Released())
-        self.check_sealed()
+        if not self.is_open():
+            self.check_sealed()
 
     def check_sealed(self) -> None:
         """Raise the signal if the incarnation is over; what began may end while it stops."""
         if self.ending is not None:
-            self._late_calls += 1
-            if not is_counted_task():
-                self.adopt_foreign()
+            self.note_late_call()
             raise signals.Suspended
+
+    def is_open(self) -> bool:
+        """Whether something may begin; it is over at the latest now if the process stops."""
+        if self.is_stopping:
+            self.seal(Released())
+        return self.ending is None
+
+    def note_late_call(self) -> None:
+        """The user's code asks for something although the incarnation is over."""
+        self._late_calls += 1
+        if not is_counted_task():
+            self.adopt_foreign()
 
     @property
     def ignores_the_signal(self) -> bool:
@@ -269,22 +251,11 @@ class Incarnation:
         self._cuts = True
         effect = Effect(f"{key}.cut", Kind.CUT, "null", incarnation=self.number)
         entry = self._hand_over(effect, None, clears=False)
-        await self._land(entry)
+        await entry.land()
 
     async def _land_then_cut(self, entry: RecordEntry) -> None:
-        if self.ending is None and await self._land(entry):
+        if self.ending is None and await entry.land():
             await self.cut(entry.record.effect.key)
-
-    @staticmethod
-    async def _land(entry: RecordEntry) -> bool:
-        """Wait for a commit although the waiting task is being cancelled."""
-        while entry.landed is None:
-            entry.future = asyncio.get_running_loop().create_future()
-            try:
-                await entry.future
-            except asyncio.CancelledError:
-                continue
-        return entry.landed
 
     def _not_landed(self, entry: RecordEntry) -> None:
         if self.ending is not None:
@@ -357,6 +328,8 @@ class Incarnation:
         if self._active != 1 or self.ending is not None or self.task is None:
             return
         futures = {id(wait.future) for wait in self._waits or ()}
+        if id(awaited_by(self.task)) in futures:
+            return  # it said so itself, and what still runs is an effect in another task
         running = running_behind(self.task, lambda awaited: id(awaited) in futures)
         if not running:
             self._root_stands_still = True

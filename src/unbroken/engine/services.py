@@ -53,11 +53,13 @@ class Services:
         "store",
         "types",
         "warmth",
+        "watch_leaving",
     )
 
     committer: Committer
     warmth: Warmth
     look_for_work: Callable[[], None]
+    watch_leaving: Callable[[Incarnation], None]
 
     def __init__(
         self,

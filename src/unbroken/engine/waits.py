@@ -12,9 +12,10 @@ from typing import Any, Protocol
 
 import msgspec
 
-from unbroken.engine.incarnation import Incarnation, Wait
+from unbroken.engine.incarnation import Incarnation
 from unbroken.engine.replica import Replica
 from unbroken.engine.scope import Scope, is_counted_task
+from unbroken.engine.wait import Wait
 from unbroken.model.records import Effect, Kind, Message
 
 FOREVER = float("inf")
@@ -92,7 +93,8 @@ async def sleep(scope: Scope, key: str, limit: Limit, stay: float | None) -> Non
     """Wait until a recorded deadline, taken from the store's time when the wait begins first."""
     incarnation = scope.incarnation
     incarnation.is_awaited(key)
-    incarnation.check_open()
+    if not incarnation.is_open():
+        await leave(incarnation)
     if incarnation.was_cut(key):
         await until_cut_again(scope, key)
     effect = incarnation.recorded(key, Kind.DEADLINE)
@@ -123,7 +125,8 @@ async def receive(
     """
     incarnation = scope.incarnation
     incarnation.is_awaited(key)
-    incarnation.check_open()
+    if not incarnation.is_open():
+        await leave(incarnation)
     if incarnation.was_cut(key):
         await until_cut_again(scope, key)
     effect = incarnation.recorded(key, kind)

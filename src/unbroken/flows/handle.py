@@ -166,7 +166,7 @@ class Flows(Generic[P, R]):
         /,
         *,
         key: str | None = None,
-        start: Start[P] | None = None,
+        start: Start[P, R] | None = None,
     ) -> Delivery:
         """Put a message into a flow's inbox; it is consumed once.
 
@@ -180,7 +180,7 @@ class Flows(Generic[P, R]):
         (delivery,) = await engine.append(self._type.name, check_id(id), [new], first)
         return delivery
 
-    def _first(self, start: Start[P], id: str, engine: Engine) -> StartFlow:
+    def _first(self, start: Start[P, R], id: str, engine: Engine) -> StartFlow:
         self._check_own(start)
         if start.id != id:
             raise UsageError(
@@ -188,7 +188,7 @@ class Flows(Generic[P, R]):
             )
         return StartFlow(start.type, id, start.param, due_at=engine.services.replica.now())
 
-    def _check_own(self, start: Start[P]) -> None:
+    def _check_own(self, start: Start[P, R]) -> None:
         if start.type != self._type.name:
             raise NotRegistered(
                 f"{start!r} was prepared by the handle of {start.type!r}, this is the one of "

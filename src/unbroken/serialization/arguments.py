@@ -42,15 +42,17 @@ class Arguments:
         """
         write = self._positions.write
         parts: dict[str, object] = {}
-        for name, value in signature.bind(*args, **kwargs).arguments.items():
+        bound: dict[str, Any] = signature.bind(*args, **kwargs).arguments
+        for name, value in bound.items():
             hint, path = hints.get(name, Any), f"$.{name}"
             if value is None and signature.parameters[name].default is not None:
                 check_none(hint, path)
+            many: Any = value
             match signature.parameters[name].kind:
                 case Parameter.VAR_POSITIONAL:
-                    parts[name] = [write(v, hint, f"{path}[{i}]") for i, v in enumerate(value)]
+                    parts[name] = [write(v, hint, f"{path}[{i}]") for i, v in enumerate(many)]
                 case Parameter.VAR_KEYWORD:
-                    parts[name] = {key: write(v, hint, f"{path}.{key}") for key, v in value.items()}
+                    parts[name] = {key: write(v, hint, f"{path}.{key}") for key, v in many.items()}
                 case _:
                     parts[name] = write(value, hint, path)
         return self._encode(parts)

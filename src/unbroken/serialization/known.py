@@ -43,6 +43,12 @@ class Known:
         self._classes.update((type_name(cls), cls) for cls in found)
         return found
 
+    def holds(self, annotation: object) -> bool:
+        """Say whether a class is what its stored name stands for already."""
+        return (
+            isinstance(annotation, type) and self._classes.get(type_name(annotation)) is annotation
+        )
+
     def alias(self, name: str, cls: type[object]) -> None:
         """Let a former stored name stand for a class that was renamed or moved."""
         self._classes[name] = cls

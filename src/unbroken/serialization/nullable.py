@@ -32,7 +32,8 @@ def _allows_none(annotation: object) -> bool:
 
 
 def _is_none_an(cls: type[object]) -> bool:
+    nothing: typing.Any = None
     try:
-        return isinstance(None, cls)
+        return isinstance(nothing, cls)
     except TypeError:  # a protocol that cannot be asked
         return True

@@ -69,7 +69,8 @@ class Serializer:
     def know(self, *types: object) -> None:
         """Let stored names stand for the classes found in these annotations."""
         for annotation in types:
-            self._known.add(annotation)
+            if not self._known.holds(annotation):
+                self._known.add(annotation)
 
     def alias(self, name: str, cls: type[object]) -> None:
         """Let a former stored name stand for a class that was renamed or moved."""

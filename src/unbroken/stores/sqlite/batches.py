@@ -73,7 +73,7 @@ def _record_each(tx: Transaction, replica: str, records: Sequence[Record]) -> fr
     """Write records one after the other; give the indices of those that were refused."""
     refused: set[int] = set()
     for index, record in enumerate(records):
-        if not tx.change("record", **_row(replica, record)):
+        if not tx.change_many("record", [_row(replica, record)]):
             refused.add(index)
             continue
         if record.consumes is not None:
@@ -83,16 +83,16 @@ def _record_each(tx: Transaction, replica: str, records: Sequence[Record]) -> fr
     return frozenset(refused)
 
 
-def _row(replica: str, record: Record) -> dict[str, object]:
+def _row(replica: str, record: Record) -> tuple[object, ...]:
     effect = record.effect
-    return {
-        "flow": record.flow,
-        "key": effect.key,
-        "kind": str(effect.kind),
-        "failed": int(effect.failed),
-        "type": effect.type,
-        "body": effect.body,
-        "digest": effect.digest,
-        "incarnation": record.incarnation,
-        "replica": replica,
-    }
+    return (
+        record.flow,
+        effect.key,
+        str(effect.kind),
+        int(effect.failed),
+        effect.type,
+        effect.body,
+        effect.digest,
+        record.incarnation,
+        replica,
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.resources import files
 from typing import Any, TypeVar
 
@@ -88,7 +88,9 @@ class Transaction:
         cursor = self._cursor.execute(SQL[name], values)
         return cursor.lastrowid if cursor.rowcount == 1 else None
 
-    def change_many(self, name: str, /, rows: Iterable[Mapping[str, object]]) -> int:
+    def change_many(
+        self, name: str, /, rows: Iterable[Mapping[str, object] | Sequence[object]]
+    ) -> int:
         """Run a statement for each of the rows and count the rows it changed in all."""
         return self._cursor.executemany(SQL[name], rows).rowcount
 

@@ -1,9 +1,9 @@
 -- name: record
--- Written only if the replica owns this incarnation and the key is free.
+-- Written only if the replica owns this incarnation and the key is free. By far the most frequent
+-- statement: by position, parameters cost a third less than by name. ?9 is the replica.
 INSERT INTO effects (flow, key, kind, failed, type, body, digest, incarnation)
-SELECT :flow, :key, :kind, :failed, :type, :body, :digest, :incarnation
- WHERE EXISTS (SELECT 1 FROM flows
-                WHERE number = :flow AND owner = :replica AND incarnation = :incarnation)
+SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8
+ WHERE EXISTS (SELECT 1 FROM flows WHERE number = ?1 AND owner = ?9 AND incarnation = ?8)
     ON CONFLICT (flow, key) DO NOTHING;
 
 -- name: clear
