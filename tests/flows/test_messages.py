@@ -236,6 +236,27 @@ async def test_a_limit_that_is_over_takes_what_is_there_already(apps: Apps) -> N
         assert await scheduled.completion() == [1, 2]
 
 
+@pytest.mark.parametrize(("delay", "expected"), [(MINUTE / 2, Paid(1)), (2 * MINUTE, None)])
+async def test_message_and_limit_are_judged_by_when_it_was_sent_and_not_by_who_looks_late(
+    shared: Apps, delay: timedelta, expected: Paid | None
+) -> None:
+    app = shared()
+    flows = app.register(payment_in_time)
+    async with app:
+        await flows.schedule("a")
+        await shared.clock.settle()
+    await shared.clock.advance(delay)
+    client = shared(execute=False)
+    client_flows = client.register(payment_in_time)
+    async with client:
+        assert await client_flows.send_message("a", Paid(1)) is Delivery.ACCEPTED
+    await shared.clock.advance(HOUR)
+    app = shared()
+    flows = app.register(payment_in_time)
+    async with app:
+        assert await flows.completion("a") == expected
+
+
 async def test_a_completed_wait_gives_the_same_message_or_time_out_on_replay(
     apps: Apps, clock: VirtualClock
 ) -> None:

@@ -10,9 +10,19 @@ import pytest
 
 from tests.crash.crashing_store import DelegatingStore, put_before
 from tests.flows.apps import AT_ONCE, Apps, Gate, events_of, jump, names_of, row, stored_effects
-from unbroken import FlowFailed, StoreUnavailable, Unbroken, capture, effect, flow, message, sleep
+from unbroken import (
+    FlowFailed,
+    StoreUnavailable,
+    Unbroken,
+    capture,
+    effect,
+    flow,
+    message,
+    postpone,
+    sleep,
+)
 from unbroken.model.records import Outcome
-from unbroken.stores.batch import Append, Batch, Receipt
+from unbroken.stores.batch import Append, Batch, Receipt, Suspend
 from unbroken.stores.store import Inbox, Store
 from unbroken.testing import VirtualClock
 
@@ -67,6 +77,10 @@ def hold(app: Unbroken) -> Held:
 
 def _appends(batch: Batch) -> bool:
     return any(isinstance(change, Append) for change in batch.changes)
+
+
+def _suspends(batch: Batch) -> bool:
+    return any(isinstance(change, Suspend) for change in batch.changes)
 
 
 @flow
@@ -255,11 +269,12 @@ async def test_a_flow_that_raises_a_base_exception_fails(apps: Apps) -> None:
 async def test_code_that_swallows_every_signal_does_not_block_the_loop(
     clock: VirtualClock,
 ) -> None:
-    rounds = 0
+    rounds, begun = 0, asyncio.Event()
 
     @flow
     async def stubborn() -> None:
         nonlocal rounds
+        begun.set()
         while rounds < 1_000_000:
             rounds += 1
             try:
@@ -271,7 +286,9 @@ async def test_code_that_swallows_every_signal_does_not_block_the_loop(
     flows = app.register(stubborn)
     async with app:
         await flows.schedule("a")
-        await clock.advance(timedelta(seconds=30))
+        await begun.wait()
+        for _ in range(3):
+            await jump(clock, timedelta(seconds=30))
         assert (await row(app, "stubborn", "a")).owner is None
         assert rounds < 10_000
 
@@ -279,20 +296,21 @@ async def test_code_that_swallows_every_signal_does_not_block_the_loop(
 async def test_code_that_swallows_a_postponement_and_stays_is_left_behind(
     clock: VirtualClock,
 ) -> None:
+    stays = Gate()
+
     @flow
     async def stubborn() -> None:
         try:
             await postpone(HOUR)
-        except BaseException:  # noqa: BLE001
-            await asyncio.Event().wait()
+        except BaseException:
+            await stays.pass_through()
 
     app = Unbroken("sqlite://", clock=clock)
     events = events_of(app)
     flows = app.register(stubborn)
     async with app:
         await flows.schedule("a")
-        while not app._engine.executor.residents[1].is_sealed:
-            await asyncio.sleep(0)
+        await stays.reached()
         await jump(clock, timedelta(seconds=30))
         assert (await row(app, "stubborn", "a")).owner is None
         assert "flow.left_behind" in names_of(events)
@@ -444,9 +462,10 @@ async def test_a_store_that_falters_while_a_parent_looks_for_its_child_fails_nob
     store = hold(app)
     flows, children = app.register(parent), app.register(slow_child)
     async with app:
+        store.gate, store.holds = Gate(), _suspends
         running = await flows.schedule("a")
-        while (await row(app, "parent", "a")).owner is not None:
-            await asyncio.sleep(0)
+        await store.gate.reached()
+        store.gate.open()
         store.unfound = 2
         await flows.send_message("a", "go on")
         await children.send_message("c", "child")

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.flows.apps import AT_ONCE, Apps, Gate, jump, row, stored_effects
+from tests.flows.apps import AT_ONCE, Apps, Gate, jump, loose, row, stored_effects, until
 from unbroken import (
     AppNotRunning,
     EffectInterrupted,
@@ -132,7 +132,7 @@ async def test_an_effect_that_outlasts_the_grace_is_cut_and_runs_again_elsewhere
     await flows.schedule("a")
     await gate.reached()
     stopping = asyncio.create_task(app.stop(10 * SECOND))
-    await asyncio.sleep(0)
+    await until(lambda: loose(app)._engine._is_stopping)
     assert not stopping.done()
     await jump(shared.clock, 10 * SECOND)
     await stopping
@@ -215,6 +215,25 @@ async def test_after_a_stop_no_code_runs_and_nothing_is_written(shared: Apps) ->
         await asyncio.sleep(0)
     assert ran == ["before"]
     assert stored_effects(app, "a") == {}
+
+
+async def test_a_stop_while_the_store_is_asked_does_not_hold_up_the_clock(
+    apps: Apps, clock: VirtualClock
+) -> None:
+    asked = asyncio.Event()
+
+    async def never(*_: object) -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    app = apps()
+    app.register(wait_for_text)
+    loose(app)._store.poll = never
+    await app.start()
+    await asked.wait()
+    settling = asyncio.create_task(clock.settle())
+    await app.stop()
+    await settling
 
 
 async def test_a_second_stop_does_nothing(apps: Apps) -> None:

@@ -99,6 +99,7 @@ class Engine:
         else:
             await self.services.committer.deregister()
         clock.detach(self.services.rest)
+        self.services.rest.abandon()
         self._is_stopped = True
         self.completions.fail_all(AppNotRunning("the app was stopped before the flow ended"))
         if not in_time.cancelled():

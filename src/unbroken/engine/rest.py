@@ -21,11 +21,19 @@ class Rest:
     def end(self) -> None:
         """It is over."""
         self._busy -= 1
-        if self._busy == 0 and self._waiters:
-            waiters, self._waiters = self._waiters, []
-            for waiter in waiters:
-                if not waiter.done():
-                    waiter.set_result(None)
+        if self._busy == 0:
+            self._tell()
+
+    def abandon(self) -> None:
+        """The engine is gone: what was under way will not come to its end."""
+        self._busy = 0
+        self._tell()
+
+    def _tell(self) -> None:
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
 
     @property
     def is_busy(self) -> bool:
@@ -34,7 +42,7 @@ class Rest:
 
     async def wait(self) -> None:
         """Return once nothing is under way."""
-        while self._busy:
+        while self._busy > 0:
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiters.append(waiter)
             await waiter

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import msgspec
 
 from unbroken.engine.incarnation import Incarnation
+from unbroken.engine.leaving import leave
 from unbroken.engine.replica import Replica
 from unbroken.engine.scope import Scope, is_counted_task
 from unbroken.engine.wait import Wait

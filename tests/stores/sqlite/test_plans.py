@@ -103,7 +103,8 @@ def paths(plan: list[str]) -> set[str]:
 @pytest.mark.parametrize("name", sorted(HOT))
 async def test_a_hot_statement_goes_by_its_index(open_file: Opening, name: str) -> None:
     store = await open_file()
-    values = dict.fromkeys(re.findall(r":(\w+)", SQL[name]))
+    named = dict.fromkeys(re.findall(r":(\w+)", SQL[name]))
+    values = named or [None] * len(set(re.findall(r"\?\d+", SQL[name])))
     raw = store._writer.open()
     plan = [row[3] for row in raw.execute(f"EXPLAIN QUERY PLAN {SQL[name]}", values)]
     assert paths(plan) == set(HOT[name]), "\n".join(plan)
