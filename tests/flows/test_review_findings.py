@@ -1,6 +1,7 @@
 """What must hold although a caller gives up, a store falters, or code misbehaves."""
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import wraps
@@ -39,6 +40,7 @@ class Held(DelegatingStore):
         self.holds: Callable[[Batch], bool] = lambda _: False
         self.unread = 0
         self.unfound = 0
+        self.bugs = 0
         self.commits: list[Batch] = []
 
     async def register(self, replica: str, lease: int = 0) -> int:
@@ -56,6 +58,12 @@ class Held(DelegatingStore):
             self.unread -= 1
             raise StoreUnavailable("not now")
         return await self.inner.read_inbox(flow)
+
+    async def owned(self, replica: str) -> dict[int, int]:
+        if self.bugs:
+            self.bugs -= 1
+            raise RuntimeError("nobody foresaw this")
+        return await self.inner.owned(replica)
 
     async def find(self, type: str, id: str) -> Outcome | None:
         if self.unfound:
@@ -185,6 +193,59 @@ async def test_an_audit_survives_a_store_that_does_not_answer() -> None:
         assert running.result() == "done"
 
 
+async def test_a_fault_that_nobody_foresaw_is_told_and_stops_nothing(clock: VirtualClock) -> None:
+    app = Unbroken("sqlite://", clock=clock)
+    events = events_of(app)
+    store = hold(app)
+    flows = app.register(plain)
+    async with app:
+        store.bugs = 2
+        for _ in range(10):
+            await clock.advance(timedelta(seconds=30))
+        assert store.bugs == 0
+        assert names_of(events).count("engine.part_failed") == 2
+        assert await flows.run("b") == "done"
+
+
+PROGRAM = """
+import asyncio, sys
+from unbroken import Unbroken, capture, flow, message
+
+@flow
+async def waiting() -> str:
+    return await message(str)
+
+@flow
+async def working() -> None:
+    begun.set()
+    await capture("stand", asyncio.Event().wait)
+
+async def main() -> None:
+    global begun
+    begun = asyncio.Event()
+    app = Unbroken(sys.argv[1])
+    flows = [app.register(waiting), app.register(working)]
+    await app.start()
+    for one in flows:
+        await one.schedule("a")
+    await begun.wait()
+
+asyncio.run(main())
+"""
+
+
+async def test_a_program_that_ends_without_a_stop_ends_and_records_nothing_false(
+    shared: Apps,
+) -> None:
+    program = await asyncio.create_subprocess_exec(sys.executable, "-c", PROGRAM, shared.url)
+    assert await program.wait() == 0
+    app = shared(execute=False)
+    async with app:
+        assert (await row(app, "waiting", "a")).status == "live"
+        assert (await row(app, "working", "a")).status == "live"
+        assert stored_effects(app, "a") == {}
+
+
 async def test_a_warm_flow_costs_no_writes_while_it_waits() -> None:
     clock = VirtualClock()
     app = Unbroken("sqlite://", clock=clock)
@@ -269,13 +330,13 @@ async def test_a_flow_that_raises_a_base_exception_fails(apps: Apps) -> None:
 async def test_code_that_swallows_every_signal_does_not_block_the_loop(
     clock: VirtualClock,
 ) -> None:
-    rounds, begun = 0, asyncio.Event()
+    rounds, begun, over = 0, asyncio.Event(), asyncio.Event()
 
     @flow
     async def stubborn() -> None:
         nonlocal rounds
         begun.set()
-        while rounds < 1_000_000:
+        while rounds < 1_000_000 and not over.is_set():
             rounds += 1
             try:
                 await message(str, suspend_after=AT_ONCE)
@@ -291,6 +352,7 @@ async def test_code_that_swallows_every_signal_does_not_block_the_loop(
             await jump(clock, timedelta(seconds=30))
         assert (await row(app, "stubborn", "a")).owner is None
         assert rounds < 10_000
+        over.set()
 
 
 async def test_code_that_swallows_a_postponement_and_stays_is_left_behind(

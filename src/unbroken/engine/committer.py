@@ -26,6 +26,7 @@ from unbroken.engine.batching import (
 from unbroken.engine.events import logger
 from unbroken.engine.replica import Backoff
 from unbroken.model.errors import (
+    AppNotRunning,
     BatchRefused,
     OutcomeUnknown,
     StoreCorrupt,
@@ -61,6 +62,8 @@ class Committer:
         self._queue: deque[AnyEntry] = deque()
         self._wake: asyncio.Future[None] | None = None
         self._loop = asyncio.get_running_loop()
+        self._in_flight: list[AnyEntry] = []
+        self._is_over = False
         self._resting = False
         self._rest.begin()
 
@@ -87,6 +90,9 @@ class Committer:
         return future
 
     def _add(self, entry: AnyEntry) -> None:
+        if self._is_over:
+            _give_up(entry)
+            return
         self._queue.append(entry)
         if self._resting:
             self._resting = False
@@ -95,15 +101,34 @@ class Committer:
             self._wake.set_result(None)
 
     async def run(self) -> None:
-        """Commit whatever is queued, until cancelled."""
+        """Commit whatever is queued, until cancelled. Whoever waits then is told at once."""
+        try:
+            await self._run()
+        except asyncio.CancelledError:
+            self._is_over = True
+            self._give_up_all(self._queue)
+            raise
+        finally:
+            self._give_up_all(self._in_flight)
+
+    async def _run(self) -> None:
         while True:
             while self._queue:
-                await self._commit(assemble(self._queue, self._limit))
+                self._in_flight = assemble(self._queue, self._limit)
+                await self._commit(self._in_flight)
+            self._in_flight = []
             self._resting = True
             self._rest.end()
             self._wake = self._loop.create_future()
             await self._wake
             self._wake = None
+
+    @staticmethod
+    def _give_up_all(entries: deque[AnyEntry] | list[AnyEntry]) -> None:
+        given = list(entries)
+        entries.clear()
+        for entry in given:
+            _give_up(entry)
 
     async def probe(self) -> None:
         """Find out whether the replica's row still stands, by an empty batch behind the fence."""
@@ -237,3 +262,16 @@ class Committer:
         middle = len(entries) // 2
         await self._commit(entries[:middle])
         await self._commit(entries[middle:])
+
+
+def _give_up(entry: AnyEntry) -> None:
+    """Answer what nobody will commit any more; if it was under way it may have landed."""
+    if isinstance(entry, RecordEntry):
+        if entry.landed is None:
+            entry.answer_fenced()
+    elif not entry.parts:
+        entry.answer(())
+    elif entry.inside:
+        entry.answer_fenced()
+    else:
+        entry.fail(AppNotRunning("the app stopped before the store answered: ask again"))

@@ -142,8 +142,7 @@ class Incarnation:
 
     def promise(self, key: str) -> None:
         """Somebody took a key and is to await what it stands for."""
-        if self._promised is None:
-            self._promised = {}
+        self._promised = self._promised or {}
         self._promised[key] = None
 
     def is_awaited(self, key: str) -> None:
@@ -164,8 +163,7 @@ class Incarnation:
         self.effects[key] = effect
         if "." in key or "/" in key:
             ends = [at for at, mark in enumerate(key) if mark in "./"]
-            if self._marked is None:
-                self._marked = set()
+            self._marked = self._marked or set()
             self._marked.update(key[:end] for end in ends)
 
     def has_beneath(self, key: str) -> bool:
@@ -200,7 +198,8 @@ class Incarnation:
         try:
             await future
         except asyncio.CancelledError:
-            await self._land_then_cut(entry)
+            if self.ending is None and await entry.land():
+                await self.cut(effect.key)
             raise
         if not entry.landed:
             self._not_landed(entry)
@@ -235,8 +234,7 @@ class Incarnation:
         """Remember an effect until something else is written; a crash before that forgets it."""
         self.check_sealed()
         self.remember(effect)
-        if self._unflushed is None:
-            self._unflushed = []
+        self._unflushed = self._unflushed or []
         self._unflushed.append(Record(self.flow.number, self.number, effect, None, clears))
 
     def take_unflushed(self) -> list[Record]:
@@ -252,10 +250,6 @@ class Incarnation:
         effect = Effect(f"{key}.cut", Kind.CUT, "null", incarnation=self.number)
         entry = self._hand_over(effect, None, clears=False)
         await entry.land()
-
-    async def _land_then_cut(self, entry: RecordEntry) -> None:
-        if self.ending is None and await entry.land():
-            await self.cut(entry.record.effect.key)
 
     def _not_landed(self, entry: RecordEntry) -> None:
         if self.ending is not None:
@@ -395,8 +389,7 @@ class Incarnation:
     def adopt_foreign(self) -> None:
         """Remember the running task: the engine did not begin it, and must see it end."""
         task = asyncio.current_task()
-        if self.foreign is None:
-            self.foreign = set()
+        self.foreign = self.foreign or set()
         if task is not None and task not in self.foreign:
             self.foreign.add(task)
             task.add_done_callback(self._ignore_after_seal)
