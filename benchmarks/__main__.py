@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import effects, flows, idle, memory, resume
-from benchmarks.report import Line, results_page, table
-from benchmarks.turns import Plan
+from benchmarks.report import Line, results_page
+from benchmarks.turns import PAIRS, QUICK_PAIRS, Plan
 
 FIGURES: dict[str, Callable[[Plan], list[Line]]] = {
     "effects": effects.figure,
@@ -46,9 +46,10 @@ def main() -> None:
     )
     options = parser.parse_args()
     lines = run_figures(options.only or list(FIGURES), quick=options.quick)
-    print("\n".join(table(lines)))
+    page = results_page(lines, pairs=QUICK_PAIRS if options.quick else PAIRS)
+    print(page)
     if not options.quick and not options.only:
-        (HERE / "RESULTS.md").write_text(results_page(lines), encoding="utf-8")
+        (HERE / "RESULTS.md").write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -18,8 +18,8 @@ from unbroken import Unbroken, capture, flow
 ANSWER = "reserved " * 5
 WARM_UP = 20
 
-# Flows at the same time, and how many effects each has: about a second's work.
-SIZES = ((1, 1500), (10, 800), (100, 250), (1000, 30))
+# Flows at the same time, and how many effects each has.
+SIZES = ((1, 1000), (10, 400), (100, 100), (1000, 30))
 
 
 async def reserve(number: int) -> str:

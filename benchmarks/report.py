@@ -14,7 +14,6 @@ from statistics import median
 import msgspec
 
 from benchmarks.raw import PRAGMAS, STATEMENTS
-from benchmarks.turns import PAIRS
 
 HEAD = ("what", "unit", "ours", "raw limit", "ratio", "goal", "reached")
 
@@ -79,14 +78,14 @@ def table(lines: Sequence[Line]) -> list[str]:
     ]
 
 
-def results_page(lines: Sequence[Line]) -> str:
+def results_page(lines: Sequence[Line], pairs: int) -> str:
     """Write the table with the conditions it was measured under, and the SQL of the raw limit."""
     statements = [f"{statement};" for statement in STATEMENTS.values()]
     return "\n".join(
         [
             "# What was measured",
             "",
-            f"By `make bench`, {conditions()}.",
+            f"By `make bench`, {conditions(pairs)}.",
             "",
             *table(lines),
             "",
@@ -106,7 +105,7 @@ def results_page(lines: Sequence[Line]) -> str:
     )
 
 
-def conditions() -> str:
+def conditions(pairs: int) -> str:
     """Say where and when, without naming the machine."""
     return ", ".join(
         (
@@ -114,7 +113,7 @@ def conditions() -> str:
             f"{platform.system()} {platform.machine()}",
             f"{platform.python_implementation()} {platform.python_version()}",
             f"SQLite {sqlite3.sqlite_version}",
-            f"{PAIRS} pairs of turns",
+            f"{pairs} pairs of turns",
             f"{datetime.now(UTC):%Y-%m-%d}",
             f"commit {_commit()}",
         )

@@ -12,6 +12,7 @@ import pytest
 from tests.crash.crashing_store import DelegatingStore, put_before
 from tests.flows.apps import AT_ONCE, Apps, Gate, events_of, jump, names_of, row, stored_effects
 from unbroken import (
+    AppNotRunning,
     FlowFailed,
     StoreUnavailable,
     Unbroken,
@@ -24,7 +25,7 @@ from unbroken import (
 )
 from unbroken.model.records import Outcome
 from unbroken.stores.batch import Append, Batch, Receipt, Suspend
-from unbroken.stores.store import Inbox, Store
+from unbroken.stores.store import Store
 from unbroken.testing import VirtualClock
 
 HOUR = timedelta(hours=1)
@@ -32,15 +33,16 @@ DAY = timedelta(days=1)
 
 
 class Held(DelegatingStore):
-    """Lets a test hold back what a commit answered, and make reads of inboxes fail."""
+    """Lets a test hold back what a commit answered, and makes reads fail."""
 
     def __init__(self, inner: Store) -> None:
         super().__init__(inner)
         self.gate: Gate | None = None
         self.holds: Callable[[Batch], bool] = lambda _: False
-        self.unread = 0
+        self.unowned = 0
         self.unfound = 0
         self.bugs = 0
+        self.deletions = 0
         self.commits: list[Batch] = []
 
     async def register(self, replica: str, lease: int = 0) -> int:
@@ -53,17 +55,18 @@ class Held(DelegatingStore):
             await self.gate.pass_through()
         return receipt
 
-    async def read_inbox(self, flow: int) -> Inbox | None:
-        if self.unread:
-            self.unread -= 1
-            raise StoreUnavailable("not now")
-        return await self.inner.read_inbox(flow)
-
     async def owned(self, replica: str) -> dict[int, int]:
         if self.bugs:
             self.bugs -= 1
             raise RuntimeError("nobody foresaw this")
+        if self.unowned:
+            self.unowned -= 1
+            raise StoreUnavailable("not now")
         return await self.inner.owned(replica)
+
+    async def delete_ended(self, before: int, limit: int) -> int:
+        self.deletions += 1
+        return await self.inner.delete_ended(before, limit)
 
     async def find(self, type: str, id: str) -> Outcome | None:
         if self.unfound:
@@ -185,12 +188,11 @@ async def test_an_audit_survives_a_store_that_does_not_answer() -> None:
     async with app:
         await flows.schedule("a")
         await clock.settle()
-        store.unread = 1
-        await clock.advance(timedelta(seconds=60))
-        running = asyncio.create_task(other.run("b"))
-        await clock.advance(timedelta(seconds=60))
-        assert running.done()
-        assert running.result() == "done"
+        store.unowned = 2
+        for _ in range(10):
+            await clock.advance(timedelta(seconds=30))
+        assert store.unowned == 0
+        assert await other.run("b") == "done"
 
 
 async def test_a_fault_that_nobody_foresaw_is_told_and_stops_nothing(clock: VirtualClock) -> None:
@@ -306,6 +308,55 @@ async def test_a_scheduled_flow_may_be_awaited_after_a_restart_of_the_app(shared
     async with asyncio.timeout(5):
         assert await scheduled.completion() == "hi"
     await app.stop()
+
+
+@flow
+async def standing() -> None:
+    await capture("stand", asyncio.Event().wait)
+
+
+async def test_a_stop_ends_although_its_clock_stands_still(clock: VirtualClock) -> None:
+    app = Unbroken("sqlite://", clock=clock)
+    flows = app.register(standing)
+    await app.start()
+    await flows.schedule("a")
+    async with asyncio.timeout(5):
+        await app.stop(timedelta(milliseconds=10))
+
+
+async def test_a_stop_that_is_cancelled_leaves_nothing_running(clock: VirtualClock) -> None:
+    before = asyncio.all_tasks()
+    app = Unbroken("sqlite://", clock=clock)
+    flows = app.register(standing)
+    await app.start()
+    await flows.schedule("a")
+    stopping = asyncio.create_task(app.stop(HOUR))
+    await asyncio.sleep(0)
+    stopping.cancel()
+    await asyncio.wait([stopping])
+    assert asyncio.all_tasks() - before == set()
+
+
+async def test_serve_stops_the_app_when_it_is_cancelled(clock: VirtualClock) -> None:
+    app = Unbroken("sqlite://", clock=clock)
+    flows = app.register(plain)
+    serving = asyncio.create_task(app.serve())
+    await asyncio.sleep(0)
+    assert await flows.run("a") == "done"
+    serving.cancel()
+    await asyncio.wait([serving])
+    with pytest.raises(AppNotRunning):
+        await flows.run("b")
+
+
+async def test_retention_of_nothing_does_not_spin() -> None:
+    app = Unbroken("sqlite://", retention=AT_ONCE)
+    store = hold(app)
+    flows = app.register(plain)
+    async with app:
+        for number in range(20):
+            assert await flows.run(str(number)) == "done"
+    assert store.deletions < 3
 
 
 # misbehaving code

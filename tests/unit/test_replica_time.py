@@ -6,6 +6,7 @@ import pytest
 
 from unbroken.engine.events import Events
 from unbroken.engine.replica import Replica
+from unbroken.engine.rest import Rest
 from unbroken.engine.settings import Settings
 from unbroken.engine.waits import Limit
 from unbroken.model.randomness import SystemRandom
@@ -23,7 +24,7 @@ def clock() -> VirtualClock:
 @pytest.fixture
 def replica(clock: VirtualClock) -> Replica:
     store = open_store("sqlite://", clock=clock)
-    return Replica(store, clock, SystemRandom(), Settings(), Events())
+    return Replica(store, clock, SystemRandom(), Settings(), Events(), Rest())
 
 
 async def answer_after(clock: VirtualClock, replica: Replica, there: int, back: int) -> int:

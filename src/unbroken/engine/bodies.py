@@ -83,10 +83,11 @@ class InContext:
 
     def __await__(self) -> Generator[Any, Any, object]:
         run, coroutine = self._context.run, self._coroutine
-        resume: Callable[[], Any] = partial(coroutine.send, None)
+        resume: Callable[[Any], Any] = coroutine.send
+        value: Any = None
         while True:
             try:
-                yielded = run(resume)
+                yielded = run(resume, value)
             except StopIteration as stop:
                 return stop.value
             try:
@@ -95,9 +96,9 @@ class InContext:
                 run(coroutine.close)
                 raise
             except BaseException as error:  # noqa: BLE001  handed on to the body
-                resume = partial(coroutine.throw, error)
+                resume, value = coroutine.throw, error
             else:
-                resume = partial(coroutine.send, value)
+                resume = coroutine.send
 
 
 class TimeLimit:

@@ -15,7 +15,6 @@ from unbroken.engine.completions import COMPLETION, Told, message_of, told_in
 from unbroken.engine.incarnation import Incarnation
 from unbroken.engine.leaving import leave
 from unbroken.engine.outcomes import Lost
-from unbroken.engine.replica import Backoff
 from unbroken.engine.scope import Scope
 from unbroken.engine.waits import receive, until_cut_again
 from unbroken.model import signals
@@ -124,7 +123,7 @@ def _is_answered(incarnation: Incarnation, key: str, wish: ChildsEnd) -> bool:
 async def _find_ended(incarnation: Incarnation, ref: ChildRef) -> Outcome | None:
     """On a replay: a child that had ended before it was started here never sends a message."""
     services = incarnation.services
-    backoff = Backoff(services.clock, services.random, services.settings.max_backoff)
+    backoff = services.backoff()
     while True:
         incarnation.check_open()
         try:

@@ -24,7 +24,6 @@ from unbroken.engine.batching import (
     to_batch,
 )
 from unbroken.engine.events import logger
-from unbroken.engine.replica import Backoff
 from unbroken.model.errors import (
     AppNotRunning,
     BatchRefused,
@@ -58,7 +57,7 @@ class Committer:
         self._on_fenced = on_fenced
         self._on_landed = on_landed
         self._on_audit = on_audit
-        self._backoff = Backoff(services.clock, services.random, services.settings.max_backoff)
+        self._backoff = services.backoff()
         self._queue: deque[AnyEntry] = deque()
         self._wake: asyncio.Future[None] | None = None
         self._loop = asyncio.get_running_loop()

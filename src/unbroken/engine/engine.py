@@ -19,7 +19,6 @@ from unbroken.engine.outcomes import Released
 from unbroken.engine.parts import Parts
 from unbroken.engine.poller import Poller
 from unbroken.engine.reaper import Reaper
-from unbroken.engine.replica import Backoff
 from unbroken.engine.services import Services
 from unbroken.engine.warmth import WarmBudget
 from unbroken.model.errors import AppNotRunning, BatchRefused, StoreError
@@ -39,7 +38,7 @@ class Engine:
         self.services = services
         self.completions = Completions()
         self.executor = Executor(services, self.completions)
-        self._parts = Parts(services.clock, services.events)
+        self._parts = Parts(services.clock, services.events, services.rest)
         self._is_stopping = False
         self._is_stopped = False
 
@@ -66,8 +65,8 @@ class Engine:
         self.executor.on_room = self._room_again
         self.executor.on_told = self._deliver_told
         services.clock.attach(services.rest)
-        self._parts.run(services.committer.run)
-        self._parts.run(self.poller.run)
+        self._parts.run(services.committer.run, counts=True)
+        self._parts.run(self.poller.run, counts=True)
         reaper = Reaper(services, self._found_dead)
         bus = services.store.bus()
         self._parts.run(lambda: bus.listen(self.poller.look, reaper.look))
@@ -88,22 +87,30 @@ class Engine:
             clock.call_at(clock.monotonic() + grace, self.hurry),
             clock.call_at(clock.monotonic() + grace + LAST_RESORT, lambda: _cancel(in_time)),
         )
-        await asyncio.wait((in_time,))
-        for alarm in alarms:
-            alarm.cancel()
+        try:
+            await asyncio.wait((in_time,))
+        finally:
+            for alarm in alarms:
+                alarm.cancel()
+            in_time.cancel()
+            await self._leave(in_time)
+        if not in_time.cancelled():
+            in_time.result()
+
+    async def _leave(self, handing_over: asyncio.Task[None]) -> None:
+        """Take leave of the store, and let nothing of the engine run on."""
+        self.executor.give_up_all()
         self.services.replica.stop_beating()
         await self._parts.end()
-        if in_time.cancelled():
-            text = "the store did not answer in time; others take the flows after the lease"
-            self.services.events.emit(Event("replica.abandoned", text, level=logging.WARNING))
-        else:
+        if handing_over.done() and not handing_over.cancelled():
             await self.services.committer.deregister()
-        clock.detach(self.services.rest)
+        else:
+            text = "the flows were not handed over in time; others take them after the lease"
+            self.services.events.emit(Event("replica.abandoned", text, level=logging.WARNING))
+        self.services.clock.detach(self.services.rest)
         self.services.rest.abandon()
         self._is_stopped = True
         self.completions.fail_all(AppNotRunning("the app was stopped before the flow ended"))
-        if not in_time.cancelled():
-            in_time.result()
 
     async def _hand_over(self) -> None:
         await self.executor.empty()
@@ -140,7 +147,7 @@ class Engine:
     async def _adopt_owned(self) -> None:
         """Run what this replica owns and does not know of: an answer was lost (R3, H5)."""
         services = self.services
-        backoff = Backoff(services.clock, services.random, services.settings.max_backoff)
+        backoff = services.backoff()
         while True:
             try:
                 owned = await services.store.owned(services.replica.id)
@@ -292,7 +299,9 @@ class Engine:
             finally:
                 services.rest.end()
             if deleted < RETENTION_PAGE:
-                await services.clock.sleep(min(retention, 3600.0))
+                await services.clock.sleep(
+                    min(max(retention, services.settings.poll_interval), 3600.0)
+                )
 
 
 def _answer_of(done: Answers) -> object:

@@ -15,7 +15,6 @@ from collections.abc import Awaitable, Callable
 from unbroken.engine.completions import Completions, message_of
 from unbroken.engine.incarnation import Incarnation
 from unbroken.engine.outcomes import Ending, Failed, Lost, Parked, Released, Succeeded, Suspended
-from unbroken.engine.replica import Backoff
 from unbroken.engine.scope import SCOPE, Scope
 from unbroken.engine.services import Services
 from unbroken.model import signals
@@ -253,7 +252,7 @@ class Executor:
     async def _read_again(self, incarnation: Incarnation) -> Claimed | None:
         """Read the flow as it is now; None if it is not ours."""
         services = self._services
-        backoff = Backoff(services.clock, services.random, services.settings.max_backoff)
+        backoff = services.backoff()
         while True:
             try:
                 found = await services.store.load(services.replica.id, [incarnation.flow.number])

@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from unbroken.engine.events import Event, Events, logger
+from unbroken.engine.rest import Rest
 from unbroken.model.clock import Clock
 
 Part = Callable[[], Coroutine[Any, Any, None]]
@@ -21,18 +22,19 @@ PAUSE_AFTER_FAILURE = 1.0
 class Parts:
     """The background tasks of one engine."""
 
-    def __init__(self, clock: Clock, events: Events) -> None:
+    def __init__(self, clock: Clock, events: Events, rest: Rest) -> None:
         self._clock = clock
         self._events = events
+        self._rest = rest
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def run(self, part: Part) -> None:
-        """Run a part until it returns or `end` is called."""
-        task = asyncio.create_task(self._keep_running(part))
+    def run(self, part: Part, *, counts: bool = False) -> None:
+        """Run a part until it returns or `end` is called; `counts`: it says when it is at rest."""
+        task = asyncio.create_task(self._keep_running(part, counts=counts))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _keep_running(self, part: Part) -> None:
+    async def _keep_running(self, part: Part, *, counts: bool) -> None:
         while True:
             try:
                 return await part()
@@ -40,7 +42,16 @@ class Parts:
                 logger.exception("a part of the engine failed")
                 text = f"{part.__qualname__} failed with {type(error).__name__} and begins again"
                 self._events.emit(Event("engine.part_failed", text, level=logging.CRITICAL))
-                await self._clock.sleep(PAUSE_AFTER_FAILURE)
+                await self._pause(counts=counts)
+
+    async def _pause(self, *, counts: bool) -> None:
+        if counts:
+            self._rest.end()
+        try:
+            await self._clock.sleep(PAUSE_AFTER_FAILURE)
+        finally:
+            if counts:
+                self._rest.begin()
 
     async def end(self) -> None:
         """Cancel all parts and see them end."""

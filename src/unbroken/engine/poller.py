@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from unbroken.engine.completions import Completions
 from unbroken.engine.events import Event
 from unbroken.engine.executor import Executor
-from unbroken.engine.replica import Backoff
 from unbroken.engine.services import Services
 from unbroken.model.clock import Alarm
 from unbroken.model.errors import BatchRefused, PoisonFlow, StoreError
@@ -74,7 +73,7 @@ class Poller:
     async def run(self) -> None:
         """Poll, claim and deliver until cancelled."""
         services = self._services
-        backoff = Backoff(services.clock, services.random, services.settings.max_backoff)
+        backoff = services.backoff()
         while True:
             self._wake.clear()
             try:

@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Callable
 
 from unbroken.engine.events import Event
-from unbroken.engine.replica import Backoff
 from unbroken.engine.services import Services
 from unbroken.model.errors import StoreError
 
@@ -32,7 +31,7 @@ class Reaper:
     async def run(self) -> None:
         """Look and wait for the next lease that could end, until cancelled."""
         services = self._services
-        backoff = Backoff(services.clock, services.random, services.settings.max_backoff)
+        backoff = services.backoff()
         while True:
             services.rest.begin()
             try:
@@ -40,10 +39,11 @@ class Reaper:
                 backoff.reset()
             except StoreError as error:
                 services.replica.report_unavailable(error)
-                pause = None
+                await backoff.pause()
+                continue
             finally:
                 services.rest.end()
-            await (backoff.pause() if pause is None else self._nap(pause))
+            await self._nap(pause)
 
     async def _nap(self, seconds: float) -> None:
         nap = asyncio.create_task(self._services.clock.sleep(seconds))

@@ -13,6 +13,7 @@ import logging
 from collections.abc import Callable
 
 from unbroken.engine.events import Event, Events
+from unbroken.engine.rest import Rest
 from unbroken.engine.settings import Settings
 from unbroken.model.clock import Clock
 from unbroken.model.errors import OutcomeUnknown, StoreUnavailable
@@ -21,18 +22,23 @@ from unbroken.stores.store import Store
 
 
 class Backoff:
-    """Pauses that double, with jitter, up to a limit."""
+    """Pauses that double, with jitter, up to a limit. Whoever pauses is at rest meanwhile."""
 
-    def __init__(self, clock: Clock, random: Random, longest: float) -> None:
+    def __init__(self, clock: Clock, random: Random, longest: float, rest: Rest) -> None:
         self._clock = clock
         self._random = random
         self._longest = longest
+        self._rest = rest
         self._next = 0.01
 
     async def pause(self) -> None:
         """Wait, and wait longer the next time."""
         pause, self._next = self._next, min(self._next * 2, self._longest)
-        await self._clock.sleep(pause * (0.5 + self._random.fraction() / 2))
+        self._rest.end()
+        try:
+            await self._clock.sleep(pause * (0.5 + self._random.fraction() / 2))
+        finally:
+            self._rest.begin()
 
     def reset(self) -> None:
         """The store answered: begin again with short pauses."""
@@ -43,7 +49,13 @@ class Replica:
     """The identity under which this process writes."""
 
     def __init__(
-        self, store: Store, clock: Clock, random: Random, settings: Settings, events: Events
+        self,
+        store: Store,
+        clock: Clock,
+        random: Random,
+        settings: Settings,
+        events: Events,
+        rest: Rest,
     ) -> None:
         self.id = ""
         self.generation = 0
@@ -53,13 +65,14 @@ class Replica:
         self._random = random
         self._settings = settings
         self._events = events
+        self._rest = rest
         self._store_time = 0
         self._seen_at = 0.0
         self._doubt = 0
 
     async def register(self, lost: Callable[[], None]) -> None:
         """Take a fresh id and begin to beat; goes on trying until the store answers."""
-        backoff = Backoff(self._clock, self._random, self._settings.max_backoff)
+        backoff = self._backoff()
         while True:
             # An id whose insert may or may not have landed is never tried twice (H10).
             self.id = self._random.new_id()
@@ -104,7 +117,7 @@ class Replica:
 
     async def renew(self) -> bool:
         """Beat now; False if the row is gone. Waits for as long as the store does not answer."""
-        backoff = Backoff(self._clock, self._random, self._settings.max_backoff)
+        backoff = self._backoff()
         while True:
             try:
                 return await self._store.beat(self.id)
@@ -117,7 +130,7 @@ class Replica:
 
         The row is *changed*, so a batch that has not landed by then never will (H11).
         """
-        backoff = Backoff(self._clock, self._random, self._settings.max_backoff)
+        backoff = self._backoff()
         target = self.generation
         while True:
             target += 1
@@ -131,6 +144,9 @@ class Replica:
                 return None
             self.generation = target
             return batch == self.batch + 1
+
+    def _backoff(self) -> Backoff:
+        return Backoff(self._clock, self._random, self._settings.max_backoff, self._rest)
 
     def report_unavailable(self, error: Exception) -> None:
         """Say that the store does not answer; the caller tries again."""

@@ -9,7 +9,7 @@ from unbroken.engine.committer import Committer
 from unbroken.engine.effect_spec import EffectSpecs
 from unbroken.engine.events import Events
 from unbroken.engine.flow_type import FlowType
-from unbroken.engine.replica import Replica
+from unbroken.engine.replica import Backoff, Replica
 from unbroken.engine.rest import Rest
 from unbroken.engine.settings import Settings
 from unbroken.model.clock import Clock
@@ -83,4 +83,8 @@ class Services:
         self.types = types
         self.specs = EffectSpecs(serializer)
         self.rest = Rest()
-        self.replica = Replica(store, clock, random, settings, events)
+        self.replica = Replica(store, clock, random, settings, events, self.rest)
+
+    def backoff(self) -> Backoff:
+        """Give pauses for one who tries again while the store does not answer."""
+        return Backoff(self.clock, self.random, self.settings.max_backoff, self.rest)

@@ -101,7 +101,8 @@ class Serializer:
         if type(value) in plan.identity:
             if not is_bare(value):
                 raise NotSerializable(advice(value))
-            return Payload(None, self._text(self._encode(value), key)), value
+            text = self._text(self._encode(value), key, is_flat=True)
+            return Payload(None, text), value
         try:
             name, kept = self._keep(value, plan)
         except PayloadTooLarge as error:
@@ -192,11 +193,11 @@ class Serializer:
                 return name, kept
         return name, self._positions.tagged(value, "$", plan.annotation)
 
-    def _text(self, body: bytes, key: str) -> str:
+    def _text(self, body: bytes, key: str, *, is_flat: bool = False) -> str:
         if len(body) > self._limit:
             raise PayloadTooLarge(len(body), self._limit, key)
         text = body.decode()
-        if depth_exceeds(text):
+        if not is_flat and depth_exceeds(text):
             raise NotSerializable(f"nested deeper than {MAX_DEPTH} levels: keep its parts apart")
         return text if self._plain else self._wrapper.wrap(body)
 
