@@ -74,6 +74,7 @@ def table(lines: Sequence[Line]) -> list[str]:
         *laid,
         "",
         "Median (lowest..highest) of the turns; ratio: ours to raw, of each pair of turns.",
+        "",
         *notes,
     ]
 

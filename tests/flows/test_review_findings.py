@@ -1,8 +1,10 @@
 """What must hold although a caller gives up, a store falters, or code misbehaves."""
 
 import asyncio
+import sqlite3
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from datetime import timedelta
 from functools import wraps
 from typing import Any
@@ -19,13 +21,15 @@ from unbroken import (
     capture,
     effect,
     flow,
+    gather,
     message,
     postpone,
     sleep,
 )
 from unbroken.model.records import Outcome
 from unbroken.stores.batch import Append, Batch, Receipt, Suspend
-from unbroken.stores.store import Store
+from unbroken.stores.sqlite.store import SqliteStore
+from unbroken.stores.store import Inbox, Store
 from unbroken.testing import VirtualClock
 
 HOUR = timedelta(hours=1)
@@ -42,6 +46,7 @@ class Held(DelegatingStore):
         self.unowned = 0
         self.unfound = 0
         self.bugs = 0
+        self.reading: Gate | None = None
         self.deletions = 0
         self.commits: list[Batch] = []
 
@@ -63,6 +68,12 @@ class Held(DelegatingStore):
             self.unowned -= 1
             raise StoreUnavailable("not now")
         return await self.inner.owned(replica)
+
+    async def read_inbox(self, flow: int) -> Inbox | None:
+        inbox = await self.inner.read_inbox(flow)
+        if self.reading is not None:
+            await self.reading.pass_through()
+        return inbox
 
     async def delete_ended(self, before: int, limit: int) -> int:
         self.deletions += 1
@@ -177,6 +188,32 @@ async def test_a_flow_whose_starter_gave_up_runs_at_once() -> None:
         assert (await row(app, "plain", "a")).status == "done"
 
 
+async def test_a_message_that_comes_while_the_inbox_is_read_is_not_overlooked(
+    shared: Apps,
+) -> None:
+    @flow
+    async def two() -> list[str]:
+        return [await message(str, suspend_after=DAY), await message(str, suspend_after=DAY)]
+
+    app, client = shared(), shared(execute=False)
+    store = hold(app)
+    flows = app.register(two)
+    sender = client.register(two)
+    async with app, client:
+        scheduled = await flows.schedule("a")
+        await shared.clock.settle()
+        store.reading = Gate()
+        await sender.send_message("a", "one")
+        app._engine.poller.look()
+        await store.reading.reached()
+        await flows.send_message("a", "two")
+        store.reading.open()
+        result = asyncio.create_task(scheduled.completion())
+        await shared.clock.advance(timedelta(seconds=30))
+        assert result.done()
+        assert result.result() == ["one", "two"]
+
+
 # a store that falters
 
 
@@ -261,6 +298,28 @@ async def test_a_warm_flow_costs_no_writes_while_it_waits() -> None:
         for _ in range(20):
             await clock.advance(timedelta(seconds=30))
         assert [batch.changes for batch in store.commits if batch.changes] == []
+
+
+async def test_a_message_that_cannot_be_read_parks_its_flow_and_holds_up_no_other(
+    shared: Apps,
+) -> None:
+    app = shared()
+    flows, others = app.register(patient), app.register(plain)
+    async with app:
+        await flows.schedule("a")
+        await shared.clock.settle()
+        store = app._store
+        assert isinstance(store, SqliteStore)
+        with closing(sqlite3.connect(store._writer._path, isolation_level=None)) as database:
+            database.execute("UPDATE flows SET inbox = 1 WHERE id = 'a'")
+            database.execute(
+                "INSERT INTO messages (flow, position, key, type, body, sent_at, consumed)"
+                " SELECT number, 1, '=k', 'str', CAST(x'FF' AS TEXT), 0, 0 FROM flows"
+            )
+        await others.bulk_schedule([others.prepare("b")])
+        await shared.clock.settle()
+        assert (await row(app, "plain", "b")).status == "done"
+        assert (await row(app, "patient", "a")).status == "parked"
 
 
 # room
@@ -427,6 +486,38 @@ async def test_code_that_swallows_a_postponement_and_stays_is_left_behind(
         await jump(clock, timedelta(seconds=30))
         assert (await row(app, "stubborn", "a")).owner is None
         assert "flow.left_behind" in names_of(events)
+
+
+async def test_a_body_does_not_begin_after_a_sibling_ended_the_incarnation(
+    clock: VirtualClock,
+) -> None:
+    ran: list[str] = []
+    leave = asyncio.Event()
+
+    @effect(at_most_once=True)
+    async def ship() -> None:
+        ran.append("shipped")
+
+    async def leaves() -> None:
+        await leave.wait()
+        await postpone(HOUR)
+
+    @flow
+    async def order() -> None:
+        await gather(ship(), leaves())
+
+    app = Unbroken("sqlite://", clock=clock)
+    store = hold(app)
+    flows = app.register(order)
+    async with app:
+        store.gate, store.holds = Gate(), lambda batch: bool(batch.records)
+        await flows.schedule("a")
+        await store.gate.reached()
+        store.gate.open()
+        leave.set()  # after the committer, and before who waits for its answer
+        await clock.settle()
+        assert (await row(app, "order", "a")).owner is None
+        assert ran == []
 
 
 # effects in tasks of the user's

@@ -89,6 +89,8 @@ async def _run(scope: Scope, key: str, spec: EffectSpec, call: Call, digest: int
     while True:
         if services.replica.lease_is_over():
             await _renew_lease(incarnation)
+        if incarnation.ending is not None:
+            incarnation.check_sealed()  # sealed while the marker was on its way back (R5)
         try:
             value = await run_body(scope, key, spec, call)
             payload, kept = services.serializer.round_trip(value, spec.returns, key=key)

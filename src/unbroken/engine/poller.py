@@ -15,7 +15,7 @@ from unbroken.engine.events import Event
 from unbroken.engine.executor import Executor
 from unbroken.engine.services import Services
 from unbroken.model.clock import Alarm
-from unbroken.model.errors import BatchRefused, PoisonFlow, StoreError
+from unbroken.model.errors import BatchRefused, PoisonFlow, StoreCorrupt, StoreError
 from unbroken.model.records import FlowRef
 from unbroken.serialization.serializer import Serializer
 from unbroken.stores.batch import Acknowledge, Claim, Receipt
@@ -189,12 +189,18 @@ class Poller:
 
     async def read_inbox(self, number: int) -> None:
         """Deliver what others put into the inbox of a flow that runs here."""
+        self._unsure.discard(number)  # before it is read: who asks meanwhile asks for a new reading
         incarnation = self._executor.residents.get(number)
         if incarnation is None:
-            self._unsure.discard(number)
             return
-        inbox = await self._services.store.read_inbox(number)
-        self._unsure.discard(number)
+        try:
+            inbox = await self._services.store.read_inbox(number)
+        except StoreCorrupt as error:
+            incarnation.park(error)
+            return
+        except StoreError:
+            self._unsure.add(number)
+            raise
         if inbox is None:
             return
         for message in inbox.messages:

@@ -70,6 +70,9 @@ class Transaction:
         try:
             return self._cursor.execute(SQL[name], values).fetchall()
         except sqlite3.OperationalError as error:
+            # A statement left half read would hold the connection to its old snapshot.
+            self._cursor.close()
+            self._cursor = self._cursor.connection.cursor()
             if is_undecodable(error):
                 raise DamagedRow("a text is not UTF-8") from None
             raise
