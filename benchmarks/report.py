@@ -115,6 +115,7 @@ def conditions(pairs: int) -> str:
             f"{platform.python_implementation()} {platform.python_version()}",
             f"SQLite {sqlite3.sqlite_version}",
             f"{pairs} pairs of turns",
+            f"load {os.getloadavg()[1]:.1f} over the last 5 minutes",
             f"{datetime.now(UTC):%Y-%m-%d}",
             f"commit {_commit()}",
         )

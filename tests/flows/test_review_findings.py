@@ -204,7 +204,7 @@ async def test_a_message_that_comes_while_the_inbox_is_read_is_not_overlooked(
         await shared.clock.settle()
         store.reading = Gate()
         await sender.send_message("a", "one")
-        app._engine.poller.look()
+        app._running().poller.look()
         await store.reading.reached()
         await flows.send_message("a", "two")
         store.reading.open()
