@@ -11,10 +11,11 @@ STAMP := $(VENV)/.installed
 ALONE := $(VENV)/.installed-alone
 
 .DEFAULT_GOAL := help
-.PHONY: help env check format test demo bench torture-sqlite
+.PHONY: help env check format test demo bench bench-rivals simulate sweep mutants torture-sqlite \
+        torture-postgresql
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 env: $(STAMP) ## make .venv and install the package with its tools (PYTHON=… chooses the interpreter)
 
@@ -53,7 +54,7 @@ format: env ## format the code and make the safe repairs of the linter
 	$(VENV)/bin/ruff format .
 
 test: env ## every test, examples and documentation included (ARGS=… goes to pytest)
-	$(RUN) -m pytest tests $(ARGS)
+	$(RUN) -m pytest tests --numprocesses auto --dist loadgroup $(ARGS)
 
 demo: $(ALONE) ## kill an order flow half-way, and watch another process finish it
 	@$(RUN) examples/demo.py
@@ -61,5 +62,23 @@ demo: $(ALONE) ## kill an order flow half-way, and watch another process finish 
 bench: env ## measure, with the raw limit of the database beside each figure
 	@$(RUN) -m benchmarks
 
+SEEDS ?= 1000
+simulate: env ## the real engine in virtual time under random faults (SEEDS=…, FIRST=…, JOBS=…)
+	@$(RUN) -m tests.simulation $(or $(FIRST),0) $(SEEDS) $(JOBS)
+
 torture-sqlite: env ## 1,000 random kill -9 on SQLite; fails on one broken promise
 	@$(RUN) -m tests.crash.torture --kills 1000
+
+UNBROKEN_POSTGRES_URL ?= postgresql://postgres@127.0.0.1:5432/postgres
+torture-postgresql: env ## the same on PostgreSQL (UNBROKEN_POSTGRES_URL=… names the server)
+	@$(RUN) -m tests.crash.torture --kills 1000 --store $(UNBROKEN_POSTGRES_URL)
+
+sweep: env ## every store operation x every fault, in virtual time (JOBS=… processes)
+	@$(RUN) -m tests.simulation.sweep --jobs $(or $(JOBS),2)
+
+mutants: env ## break the engine on purpose, and show which seed finds each out (JOBS=… processes)
+	@$(RUN) -m tests.simulation.mutants --jobs $(or $(JOBS),2)
+
+PAIRS ?= 5
+bench-rivals: env ## the same work by Unbroken, DBOS and Absurd on PostgreSQL, in turns (PAIRS=…, ARGS=…)
+	@$(RUN) -m benchmarks.rivals --pairs $(PAIRS) $(ARGS)

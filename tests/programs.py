@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
@@ -66,6 +66,13 @@ class Program:
         for text in texts:
             if not any(text in line for line in self.lines):
                 self.wait_for(text)
+
+    def wait_until(self, enough: Callable[[list[str]], bool]) -> None:
+        """Read on until the lines so far are enough."""
+        deadline = time.monotonic() + PATIENCE
+        while not enough(self.lines):
+            if self.next_line(deadline) is None:
+                raise AssertionError(f"it ended too early; the output was: {self.lines}")
 
     def kill(self) -> None:
         """End the process with SIGKILL, as `kill -9` does."""

@@ -19,14 +19,17 @@ from unbroken.engine.flow_type import FlowType
 from unbroken.engine.services import Services
 from unbroken.engine.settings import Settings
 from unbroken.flows.definition import AsyncClassFlow, Flow
-from unbroken.flows.handle import Flows, Options
+from unbroken.flows.handle import Flows
+from unbroken.flows.locks import LockQueue
 from unbroken.flows.registration import Factory, Registration, registration_of
+from unbroken.flows.starts import Options
 from unbroken.model.clock import Clock, SystemClock
 from unbroken.model.errors import AppNotRunning, RegistrationError
 from unbroken.model.randomness import Random, SystemRandom
 from unbroken.serialization.codec import Codec
 from unbroken.serialization.serializer import Serializer
 from unbroken.stores import open_store
+from unbroken.stores.postgresql.address import PostgreSQL
 from unbroken.threads import EffectThreads
 from unbroken.watch import LoopWatch
 
@@ -40,16 +43,19 @@ GRACE = timedelta(seconds=10)
 class Unbroken:
     """An app: a store, the flows it knows, and, while it runs, an engine.
 
-    `url` names the store: `sqlite:///orders.db`, or `sqlite://` for one in memory. `execute=False`
+    `url` names the store: `sqlite:///orders.db`, `postgresql://user@host/shop` (or `PostgreSQL(…)`
+    with its settings), or `sqlite://` for one in memory. `execute=False`
     makes a client that starts flows and sends messages but runs nothing. `suspend_after` is how
     long a waiting flow stays in memory, `warm_limit` how many may; `concurrency` how many run at
     once. `lease` is how long a silent process counts as alive; `retention` deletes flows that ended
-    well so long ago. Raises ConfigurationError for a URL or setting that cannot work.
+    well so long ago. `strict`, for tests, makes an error of what is only told otherwise: a value
+    without annotation, a flow that does not ask again, or not in the same way, for what it recorded
+    in this very process. Raises ConfigurationError for a URL or setting that cannot work.
     """
 
     def __init__(
         self,
-        url: str,
+        url: str | PostgreSQL,
         *,
         execute: bool = True,
         suspend_after: timedelta = timedelta(seconds=10),
@@ -60,6 +66,7 @@ class Unbroken:
         retention: timedelta | None = None,
         payload_limit: int = 1_048_576,
         poison_after: int = 5,
+        depth_limit: int = 100,
         strict: bool = False,
         codec: Codec | None = None,
         threads: int = 32,
@@ -77,6 +84,8 @@ class Unbroken:
             concurrency=concurrency,
             payload_limit=payload_limit,
             poison_after=poison_after,
+            depth_limit=depth_limit,
+            strict=strict,
             retention=None if retention is None else retention.total_seconds(),
         )
         self._store = open_store(url, clock=self._clock)
@@ -89,6 +98,8 @@ class Unbroken:
         self._pool: EffectThreads | None = None
         self._watch: LoopWatch | None = None
         self._process = 0
+        self._starting: asyncio.Task[None] | None = None
+        self._is_told_to_stop = False
 
     # flows
 
@@ -134,12 +145,35 @@ class Unbroken:
             self._types[name] = registration.type
         return Flows(registration.type, self._running, Options())
 
+    def alias(self, name: str, replacement: type[object], /) -> None:
+        """Read what is stored under the former name of a class as the class that replaced it.
+
+        The name is `module:qualname`, as a parked flow shows it. Not needed where an annotation
+        says what is stored. Raises RegistrationError for a name that none can be, or what is no
+        class.
+        """
+        module, _, qualname = name.partition(":")
+        if not (module and qualname and _is_class(replacement)):
+            raise RegistrationError(
+                f"alias({name!r}, {replacement!r}): give the former `module:Class`, and the class"
+            )
+        self._serializer.know(replacement)
+        self._serializer.alias(name, replacement)
+
+    def queue(self, name: str, /) -> LockQueue:
+        """Give the queue of a lock or semaphore: who holds a place, who waits, and a way to help.
+
+        Raises InvalidId for a bad name.
+        """
+        return LockQueue(self._running, name)
+
     # life
 
     async def start(self) -> None:
         """Connect, bring the schema up to date, and begin to work.
 
-        Raises the StoreError family if the store cannot be used, AppNotRunning if it runs already.
+        Raises the StoreError family if the store cannot be used, AppNotRunning if it runs already
+        or is stopped before it has started.
         """
         if self._engine is not None:
             raise AppNotRunning("the app is running already: one start for each stop")
@@ -157,27 +191,45 @@ class Unbroken:
         )
         engine = Engine(services)
         self._engine = engine
+        starting = self._starting = asyncio.create_task(self._begin(engine))
         try:
-            await self._store.open()
-            await engine.start()
-        except BaseException:
+            await starting
+        except BaseException as error:
             self._engine = None
             self._pool.close()
             await self._store.close()
+            if isinstance(error, asyncio.CancelledError) and self._is_told_to_stop:
+                raise AppNotRunning("the app was stopped before it had started") from None
             raise
+        finally:
+            self._starting = None
+            self._is_told_to_stop = False
+        self._watch_loop()
+
+    def _watch_loop(self) -> None:
         self._watch = LoopWatch(asyncio.get_running_loop(), self._events.emit)
         self._watch.start()
+
+    async def _begin(self, engine: Engine) -> None:
+        await self._store.open()
+        await engine.start()
 
     async def stop(self, grace: timedelta = GRACE) -> None:
         """Hand every flow over and leave. After it no flow code runs and nothing is written.
 
         Effects that run have `grace` to end; what is cut then runs again elsewhere (at most once
-        effects do not). A stopped app does nothing; it may be started again.
+        effects do not). A stopped app does nothing; it may be started again. Called while the app
+        still starts, because its store does not answer, it ends that.
         """
         engine = self._engine
         if engine is None:
             return
         self._check_process()
+        if self._starting is not None:
+            self._is_told_to_stop = True
+            self._starting.cancel()
+            await asyncio.wait((self._starting,))
+            return
         if self._watch is not None:
             self._watch.stop()
         # A clock that stands still while its test stops the app must not hold the stop up for ever.
@@ -205,14 +257,27 @@ class Unbroken:
         for one in signals:
             loop.add_signal_handler(one, on_signal)
         try:
-            await self.start()
-            try:
-                await asked.wait()
-            finally:
-                await self._stop_unless_hurried(again, grace)
+            await self._serve_until(asked, again, grace)
         finally:
             for one in signals:
                 loop.remove_signal_handler(one)
+
+    async def _serve_until(
+        self, asked: asyncio.Event, again: asyncio.Event, grace: timedelta
+    ) -> None:
+        """Start and run until it is asked to stop, which may be before it has started."""
+        starting = asyncio.create_task(self.start())
+        asking = asyncio.create_task(asked.wait())
+        try:
+            await asyncio.wait((starting, asking), return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                starting.result()
+                await asking
+        finally:
+            asking.cancel()
+            await self._stop_unless_hurried(again, grace)
+            await asyncio.wait((starting,))
+            starting.exception()
 
     async def _stop_unless_hurried(self, again: asyncio.Event, grace: timedelta) -> None:
         stopping = asyncio.create_task(self.stop(grace))
@@ -249,7 +314,7 @@ class Unbroken:
     # inside
 
     def _running(self) -> Engine:
-        if self._engine is None:
+        if self._engine is None or not self._engine.has_started:
             raise AppNotRunning("the app is not running: use `async with app` or await app.start()")
         self._check_process()
         return self._engine
@@ -268,5 +333,10 @@ class Unbroken:
         return await pool.run(call)
 
     def __repr__(self) -> str:
-        state = "running" if self._engine is not None else "stopped"
+        is_running = self._engine is not None and self._engine.has_started
+        state = "running" if is_running else "stopped" if self._engine is None else "starting"
         return f"<Unbroken {state}, {len(self._registrations)} flow type(s)>"
+
+
+def _is_class(candidate: object) -> bool:
+    return isinstance(candidate, type)

@@ -9,15 +9,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+import sysconfig
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 
 from unbroken.engine.events import Event
 
 INTERVAL = 1.0
 REPORT_AGAIN_AFTER = 60
+LIBRARIES = tuple(
+    {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+)
+LOOP = asyncio.events.__file__
 
 
 class LoopWatch:
@@ -59,8 +64,7 @@ class LoopWatch:
     def _report(self, seconds: int) -> None:
         frames: dict[int, FrameType] = getattr(sys, "_current_frames")()  # noqa: B009  CPython's only way
         frame = frames.get(self._loop_thread)
-        line = traceback.extract_stack(frame)[-1] if frame is not None else None
-        where = f"{line.filename}:{line.lineno} in {line.name}" if line else "an unknown line"
+        where = place_of(traceback.extract_stack(frame) if frame is not None else ())
         task = asyncio.current_task(self._loop)
         who = task.get_name() if task is not None else "no task"
         text = (
@@ -69,3 +73,17 @@ class LoopWatch:
         )
         level = logging.WARNING if seconds < REPORT_AGAIN_AFTER else logging.ERROR
         self._emit(Event("loop.blocked", text, level=level))
+
+
+def place_of(stack: Sequence[traceback.FrameSummary]) -> str:
+    """Name the innermost line that is no library's, in what the event loop called last."""
+    called = 0
+    for at, line in enumerate(stack):
+        if line.name == "_run" and line.filename == LOOP:
+            called = at + 1
+    inside = stack[called:] or stack
+    own = [line for line in inside if not line.filename.startswith(LIBRARIES)]
+    if not inside:
+        return "an unknown line"
+    line = (own or inside)[-1]
+    return f"{line.filename}:{line.lineno} in {line.name}"

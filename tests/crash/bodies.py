@@ -7,7 +7,7 @@ import hashlib
 import os
 from collections.abc import Awaitable
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tests.crash import ledger
 from tests.crash.ledger import key_here, key_of_body, note
@@ -79,6 +79,9 @@ async def refuse_once(value: str) -> str:
 def tally(name: str) -> int:
     """Count one more for the flow, outside; give how many there are over all processes."""
     flow = current_flow()
+    world = ledger.WORLD.get()
+    if world is not None:
+        return world.count(f"{flow.type} {flow.id} {name}")
     place = hashlib.sha256(f"{flow.type} {flow.id} {name}".encode()).hexdigest()[:24]
     file = os.open(f"{os.environ[ledger.PATH]}-{place}", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     try:
@@ -86,6 +89,14 @@ def tally(name: str) -> int:
         return os.fstat(file).st_size
     finally:
         os.close(file)
+
+
+async def die(value: str) -> str:
+    """Take the simulated process down, each time."""
+    note("begin", key_of_body())
+    world: Any = ledger.WORLD.get()
+    await world.die()
+    return value
 
 
 # what a flow says of itself
@@ -138,3 +149,8 @@ async def slept(name: str, duration: timedelta, suspend_after: timedelta | None 
     note("sleeping", key, duration // MICROSECOND)
     await sleep(duration, suspend_after=suspend_after)
     note("slept", key)
+
+
+def passed(text: str) -> None:
+    """A point of the flow was reached."""
+    note("passed", text)

@@ -1,4 +1,4 @@
-"""Real processes on one SQLite file, and the ledger that they write."""
+"""Real processes on one database, and the ledger that they write."""
 
 from __future__ import annotations
 
@@ -15,25 +15,29 @@ from typing import Any
 
 import pytest
 
-from tests.crash import held, ledger, snapshot
+from tests.crash import held, ledger
 from tests.crash.checker import check
 from tests.crash.checker.history import History, Violation
+from tests.crash.databases import Databases, PostgresqlTables, SqliteFiles, databases
 from tests.crash.ledger import Line
+from tests.crash.snapshot import Snapshot
+from tests.services import Database
 from unbroken import Unbroken
 
+STORES = ["sqlite", "postgresql"]
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 20.0
 LEASE = 0.6
 
 
 class Processes:
-    """Starts and torments processes that serve flows from one file."""
+    """Starts and torments processes that serve flows from one database."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, stored: Databases) -> None:
         self.folder = folder
         self.lease = LEASE
-        self.database = folder / "flows.db"
-        self.url = f"sqlite:///{self.database}"
+        self.url = stored.url(folder)
+        self._databases = stored
         self.ledger = folder / "ledger"
         self._started: list[subprocess.Popen[bytes]] = []
 
@@ -57,17 +61,25 @@ class Processes:
         return app, {one.definition.name: app.register(one) for one in held.FLOWS}
 
     def freeze(self, process: subprocess.Popen[bytes]) -> None:
-        """Stop a process where it stands, but not within a transaction, where it holds up all."""
-        with Path(f"{self.database}-lock").open("rb") as file:
-            while True:
-                os.kill(process.pid, signal.SIGSTOP)
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    os.kill(process.pid, signal.SIGCONT)
-                else:
-                    break
+        """Stop a process where it stands; on a file not within a transaction that holds up all."""
+        self._stop(process)
+        while isinstance(self._databases, SqliteFiles) and not self._is_file_free():
+            os.kill(process.pid, signal.SIGCONT)
+            self._stop(process)
         ledger.write("stopped", value=process.pid)
+
+    @staticmethod
+    def _stop(process: subprocess.Popen[bytes]) -> None:
+        os.kill(process.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED)  # until then it may still begin something
+
+    def _is_file_free(self) -> bool:
+        with Path(f"{SqliteFiles.file(self.folder)}-lock").open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            return True
 
     def thaw(self, process: subprocess.Popen[bytes]) -> None:
         """Let it go on."""
@@ -95,7 +107,11 @@ class Processes:
 
     def violations(self) -> list[Violation]:
         """Check the whole history."""
-        return check(History(ledger.read(self.ledger), snapshot.take(self.database)))
+        return check(History(ledger.read(self.ledger), self.snapshot()))
+
+    def snapshot(self) -> Snapshot:
+        """Read all that is stored."""
+        return self._databases.snapshot(self.folder)
 
     def end(self) -> None:
         """Kill what is left."""
@@ -106,9 +122,28 @@ class Processes:
                 process.stdout.close()
 
 
+@pytest.fixture(params=STORES)
+def store(request: pytest.FixtureRequest) -> str:
+    """Give `sqlite`, or the URL of a PostgreSQL database."""
+    if request.param == "sqlite":
+        return "sqlite"
+    database: Database = request.getfixturevalue("postgresql")
+    return database.url
+
+
 @pytest.fixture
-def processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Processes]:
-    started = Processes(tmp_path)
+def stored(store: str) -> Iterator[Databases]:
+    known = databases(store)
+    yield known
+    if isinstance(known, PostgresqlTables):
+        known.close()
+
+
+@pytest.fixture
+def processes(
+    tmp_path: Path, stored: Databases, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Processes]:
+    started = Processes(tmp_path, stored)
     monkeypatch.setenv(ledger.PATH, str(started.ledger))
     yield started
     started.end()

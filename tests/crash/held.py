@@ -11,7 +11,7 @@ import msgspec
 
 from tests.crash.bodies import begun, once, received, saw, slept, touch, touch_once
 from tests.crash.ledger import key_of_body, note
-from unbroken import capture, current_flow, effect, flow, message
+from unbroken import capture, current_flow, effect, flow, lock, message, question
 
 GRACE = timedelta(seconds=15)
 SHORT = timedelta(milliseconds=20)
@@ -54,6 +54,18 @@ async def held(folder: str, then: str) -> str:
         case _:
             pass
     return first
+
+
+@flow
+async def answering(folder: str) -> str:
+    """Take a question, stand still, then answer it and say who did."""
+    begun()
+    asked = await question(Paid)
+    note("received", "question:Paid", asked.value.text)
+    value = await saw("a", capture("a", touch, asked.value.text))
+    await until_told(folder)
+    await asked.answer(f"{value} by {current_flow().incarnation}")
+    return value
 
 
 @flow
@@ -112,4 +124,36 @@ async def blocking(seconds: float) -> str:
     return first
 
 
-FLOWS = (held, held_in_a_body, held_in_a_thread, helping, waiting, blocking)
+@flow
+async def locked(folder: str, then: str) -> str:
+    """Stand still while it holds a lock that others want."""
+    begun()
+    async with lock("x"):
+        first = await saw("guarded 1", capture("guarded 1", touch, then))
+        await until_told(folder)
+        return await saw("guarded 2", capture("guarded 2", touch, first))
+
+
+@flow
+async def working(order: str, count: int) -> str:
+    """Do one thing after the other, away from memory in between, until the count is reached."""
+    begun()
+    text = order
+    for number in range(1, count + 1):
+        text = await saw(f"step {number}", capture(f"step {number}", touch, order))
+        rest = "sleep" if number == 1 else f"sleep#{number}"
+        await slept(rest, SHORT, suspend_after=timedelta(seconds=number % 2))
+    return await once("touch_once", touch_once(text))
+
+
+FLOWS = (
+    held,
+    answering,
+    held_in_a_body,
+    held_in_a_thread,
+    helping,
+    waiting,
+    blocking,
+    locked,
+    working,
+)

@@ -11,8 +11,9 @@ import hashlib
 import os
 import time
 from contextlib import suppress
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -27,12 +28,28 @@ LONGEST_TEXT = 100
 ACTS = frozenset({"begin", "end", "raise"})
 
 
+class World(Protocol):
+    """A simulated outside world, where nothing is real and nothing is written to a file."""
+
+    def write(self, kind: str, flow: str, effect: str, **more: Any) -> None:
+        """Take a line down."""
+        ...
+
+    def count(self, name: str) -> int:
+        """Count one more under a name and give how many there are."""
+        ...
+
+
+WORLD: ContextVar[World | None] = ContextVar("simulated world", default=None)
+
+
 class Line(msgspec.Struct, frozen=True, omit_defaults=True):
     """One thing that happened. `at` is monotonic, `wall` the machine's wall clock; microseconds.
 
     `flow` is `type id`, `effect` the full key. The kinds: `begin`, `end`, `raise` by a body;
     `started`, `saw`, `interrupted`, `received`, `sleeping`, `slept` by a flow's code;
-    `scheduled`, `sent`, `result` by who uses the flow; `landed`, `fenced`, `event` by a replica;
+    `scheduled`, `sent`, `answered`, `result` by who uses the flow; `landed`, `fenced`, `published`,
+    `event` by a replica;
     `killed`, `stopped`, `continued` by whoever torments the processes.
     """
 
@@ -56,7 +73,11 @@ def write(
     once: bool = False,
     value: object = None,
 ) -> None:
-    """Append a line to the ledger of this process's environment."""
+    """Append a line to the ledger of this process's environment, or of the simulated world."""
+    world = WORLD.get()
+    if world is not None:
+        world.write(kind, flow, effect, incarnation=incarnation, once=once, value=value)
+        return
     line = Line(
         time.monotonic_ns() // 1000,
         time.time_ns() // 1000,

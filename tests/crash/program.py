@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.crash import ledger
-from tests.crash.cases import Case, Sent
-from tests.crash.crashing_store import CrashingStore, make_blind, put_before
+from tests.crash.cases import Asking, Case, Sent
+from tests.crash.crashing_store import CrashingStore, StateTellingStore, make_blind, put_before
 from tests.crash.kill_points import POINTS
-from unbroken import FlowFailed, Unbroken
+from unbroken import FlowCancelled, FlowFailed, QuestionRefused, Scheduled, Unbroken
 
 FLOW_ID = "MK-1"
 HEARD = frozenset({"saw", "received", "interrupted"})
@@ -33,33 +33,69 @@ def run(case: Case, url: str, lease: timedelta, *, by_lease: bool) -> None:
 
 async def _run(case: Case, url: str, lease: timedelta, *, by_lease: bool) -> None:
     app = Unbroken(url, lease=lease, suspend_after=case.suspend_after)
-    put_before(app, lambda store: CrashingStore(store, POINTS))
+    put_before(app, lambda store: StateTellingStore(CrashingStore(store, POINTS)))
     if by_lease:
         make_blind(app)
     handle = app.register(case.flow)
     for child in case.children:
         app.register(child)
     async with app:
-        scheduled = await handle.schedule(FLOW_ID, *case.args)
+        starting = handle.options(initial=case.initial)
+        scheduled = await starting.schedule(FLOW_ID, *case.args)
         ledger.write("scheduled", flow=f"{handle.name} {FLOW_ID}")
         for sent in case.messages:
-            await _send(handle, sent)
+            if isinstance(sent, Asking):
+                await _ask(handle, sent)
+            else:
+                await _send(handle, sent)
+        if case.cancelled_after is not None:
+            await _until_heard(case.cancelled_after)
+            delivery = await handle.cancel(FLOW_ID)
+            ledger.write("cancelled", flow=f"{handle.name} {FLOW_ID}", value=delivery.value)
         try:
-            value = await scheduled.completion()
+            value = await _completion(case, handle, scheduled)
         except FlowFailed as error:
             ended: dict[str, Any] = {"error": f"{error.error.type}: {error.error.message}"}
+        except FlowCancelled as error:
+            ended = {"cancelled": type(error).__name__}
         else:
             ended = {name: ledger.short(text) for name, text in value.items()}
         ledger.write("result", flow=f"{handle.name} {FLOW_ID}", value=ended)
 
 
+async def _completion(case: Case, handle: Any, scheduled: Scheduled[Any]) -> Any:
+    while True:
+        try:
+            return await scheduled.completion()
+        except FlowFailed:
+            if not case.restarts:
+                raise
+        panel = await handle.control_panel(FLOW_ID)
+        assert panel is not None
+        scheduled = await panel.restart()
+
+
 async def _send(handle: Any, sent: Sent) -> None:
-    while sent.after is not None and not _has_heard(sent.after):  # noqa: ASYNC110 - of all processes
-        await asyncio.sleep(0.002)
+    if sent.after is not None:
+        await _until_heard(sent.after)
     delivery = await handle.send_message(FLOW_ID, sent.message, key=sent.key)
     flow = f"{handle.name} {FLOW_ID}"
     value = {"key": sent.key, "text": sent.message.text, "delivery": delivery.value}
     ledger.write("sent", flow=flow, value=value)
+
+
+async def _ask(handle: Any, asking: Asking) -> None:
+    try:
+        answer = await handle.ask(FLOW_ID, asking.message, str, key=asking.key)
+    except QuestionRefused as error:
+        answer = error.reason
+    value = {"key": asking.key, "answer": answer, "expected": asking.answer}
+    ledger.write("answered", flow=f"{handle.name} {FLOW_ID}", value=value)
+
+
+async def _until_heard(effect: str) -> None:
+    while not _has_heard(effect):  # noqa: ASYNC110 - of all processes
+        await asyncio.sleep(0.002)
 
 
 def _has_heard(effect: str) -> bool:

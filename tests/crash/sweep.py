@@ -1,12 +1,13 @@
 """Kills a flow's process at each of its store operations, before it and after it.
 
-    python -m tests.crash.sweep CASE FOLDER [POINT]
+    python -m tests.crash.sweep STORE CASE FOLDER [POINT]
 
-A dry run counts the points. Then, for each point and side, one process is ended there and another
-one, fresh, finishes the flow; a checker looks at what happened outside and at what is stored. With
-a POINT, the flow's first process has died there already, and it is its successor that is counted
-and killed. Many points are tried at the same time, since most of the time is a wait for a lease to
-end. The answer is a report in JSON on the standard output.
+STORE is `sqlite` or the URL of a PostgreSQL database. A dry run counts the points. Then, for each
+point and side, one process is ended there and another one, fresh, finishes the flow; a checker
+looks at what happened outside and at what is stored. With a POINT, the flow's first process has
+died there already, and it is its successor that is counted and killed. Many points are tried at the
+same time, since most of the time is a wait for a lease to end. The answer is a report in JSON on
+the standard output.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ from pathlib import Path
 
 import msgspec
 
-from tests.crash import ledger, processes, program, snapshot
+from tests.crash import ledger, processes, program
 from tests.crash.cases import CASES, Case
 from tests.crash.checker import check
 from tests.crash.checker.history import Death, History
+from tests.crash.databases import Databases, databases
 from tests.crash.kill_points import KILL_AT, POINTS, SIDES, Side
 
 AT_THE_SAME_TIME = 8
@@ -91,7 +93,7 @@ class Attempt:
     def go_on(self) -> None:
         """Look at the store that the killed process left, and start its successor."""
         self.has_died = True
-        self._deaths.append(death(self.folder))
+        self._deaths.append(self._sweep.death(self.folder))
         self.pid = self._sweep.start(self.folder, {}, by_lease=self._by_lease)
 
     def judge(self, dry: DryRun, code: int) -> list[str]:
@@ -102,13 +104,15 @@ class Attempt:
             found.append(f"the process that should have finished ended with {code}: {log}")
         history = History(
             ledger.read(self.folder / "ledger"),
-            snapshot.take(self.folder / "flows.db"),
+            self._sweep.databases.snapshot(self.folder),
             deaths=tuple(self._deaths),
             expected={dry.flow: dry.result},
             volatile=self._sweep.case.volatile,
-            attempts=ATTEMPTS,
+            attempts={**ATTEMPTS, **self._sweep.case.attempts},
         )
-        found += [f"{one.rule}: {one.flow}: {one.text}" for one in check(history)]
+        exempt = self._sweep.case.exempt
+        broken = [one for one in check(history) if one.rule not in exempt]
+        found += [f"{one.rule}: {one.flow}: {one.text}" for one in broken]
         where = f"{self.point.number}:{self.point.side} ({dry.passed[self.point.number - 1]})"
         return [f"killed at {where} in {self.folder}: {one}" for one in found]
 
@@ -116,7 +120,10 @@ class Attempt:
 class Sweep:
     """All points of one case."""
 
-    def __init__(self, name: str, folder: Path, orphaned_at: str | None = None) -> None:
+    def __init__(
+        self, stored: Databases, name: str, folder: Path, orphaned_at: str | None = None
+    ) -> None:
+        self.databases = stored
         self.name = name
         self.case: Case = CASES[name]
         self.folder = folder
@@ -126,9 +133,9 @@ class Sweep:
 
     def start(self, folder: Path, environment: dict[str, str], *, by_lease: bool = False) -> int:
         """Fork a process that uses the flow."""
+        url = self.databases.url(folder)
 
         def run() -> None:
-            url = f"sqlite:///{folder / 'flows.db'}"
             program.run(self.case, url, LEASE, by_lease=by_lease)
             (folder / "passed").write_text("\n".join(POINTS.passed))
 
@@ -140,8 +147,14 @@ class Sweep:
         if self._orphan is None:
             folder.mkdir()
             return []
-        shutil.copytree(self._orphan, folder)
-        return [death(folder)]
+        shutil.copytree(self._orphan, folder, ignore=shutil.ignore_patterns("flows.db*"))
+        self.databases.copy(self._orphan, folder)
+        return [self.death(folder)]
+
+    def death(self, folder: Path) -> Death:
+        """Read what a killed process left in the store."""
+        stored = self.databases.snapshot(folder)
+        return Death(time.monotonic_ns() // 1000, stored)
 
     def _make_orphan(self, at: str) -> Path:
         number = self._dry_run(self.folder / "whole").passed.index(at) + 1
@@ -191,19 +204,15 @@ class Sweep:
                 if code == 0 and not attempt.has_died and tries:
                     report.retried += 1
                     waiting.append((attempt.point, tries))
+                    self.databases.forget(attempt.folder)
                     continue
                 report.hit += attempt.has_died
                 report.violations += attempt.judge(dry, code)
+                self.databases.forget(attempt.folder)
             time.sleep(0.002)
 
 
-def death(folder: Path) -> Death:
-    """Read what a killed process left in the store."""
-    stored = snapshot.take(folder / "flows.db")
-    return Death(time.monotonic_ns() // 1000, stored)
-
-
 if __name__ == "__main__":
-    case, place, *rest = sys.argv[1:]
-    done = Sweep(case, Path(place), rest[0] if rest else None).run()
+    store, case, place, *rest = sys.argv[1:]
+    done = Sweep(databases(store), case, Path(place), rest[0] if rest else None).run()
     print(msgspec.json.encode(done).decode())

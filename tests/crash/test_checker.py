@@ -9,7 +9,7 @@ import pytest
 from tests.crash.checker import RULES, check
 from tests.crash.checker.history import Death, History
 from tests.crash.ledger import Line
-from tests.crash.snapshot import EffectRow, FlowRow, MessageRow, Snapshot
+from tests.crash.snapshot import EffectRow, FlowRow, MessageRow, PlaceRow, Snapshot
 
 FLOW = "order MK-1"
 CHILD = "child MK-1/1"
@@ -31,6 +31,10 @@ def flow_row(name: str, **rest: Any) -> FlowRow:
 def effect_row(key: str, kind: str = "capture", **rest: Any) -> EffectRow:
     row = EffectRow(key, kind, False, '"x!"', None, 1)
     return msgspec.structs.replace(row, **rest)
+
+
+def stream_row(body: str, key: str = "messages:Paid") -> EffectRow:
+    return effect_row(key, "stream", body=f'{{"type":{body}}}')
 
 
 class Story:
@@ -57,6 +61,10 @@ class Story:
             line(117, "saw", "flaky", value="x!"),
             line(118, "received", "message:Paid", value="7"),
             line(119, "sleeping", "sleep", value=10),
+            line(120, "published", flow="", value={"flow": 1, "state": "1"}),
+            line(121, "published", flow="", value={"flow": 1, "state": "2"}),
+            line(122, "received", "question:Paid", value="8"),
+            line(123, "answered", value={"key": "q", "answer": "y", "expected": "y"}),
             line(130, "slept", "sleep"),
             line(140, "result", value="ok"),
         ]
@@ -70,7 +78,20 @@ class Story:
                 "message:Paid", "message", body='{"text":"7"}', type="Paid", incarnation=2
             ),
         }
-        self.messages = [MessageRow(1, "=k", "Paid", '{"text":"7"}', True)]
+        self.effects["question:Paid"] = effect_row(
+            "question:Paid",
+            "message",
+            body='{"key":"=q","value":{"text":"8"}}',
+            type="Paid",
+            incarnation=2,
+        )
+        self.effects["question:Paid.reply"] = effect_row("question:Paid.reply", "reply")
+        self.messages = [
+            MessageRow(2, "=q", "Paid", '{"text":"8"}', True, '"y"'),
+            MessageRow(3, "=r", "Paid", '{"text":"bad"}', True, '{"message":"no"}', True),
+            MessageRow(1, "=k", "Paid", '{"text":"7"}', True),
+        ]
+        self.state, self.state_at_death = "2", "1"
         self.at_death = {
             "reserve": effect_row("reserve"),
             "ship.begun": effect_row("ship.begun", "begun", body="null"),
@@ -78,10 +99,25 @@ class Story:
         self.flow_at_death = flow_row(FLOW, status="live", owner="a", incarnation=1, result=None)
         self.expected: dict[str, Any] = {FLOW: "ok"}
         self.sound = True
+        self.places: tuple[PlaceRow, ...] = ()
+        self.places_at_death = (
+            PlaceRow("x", FLOW, 2, True),
+            PlaceRow("x", CHILD, 1, True),
+            PlaceRow("x", "other MK-2", 1, False),
+        )
 
     def told(self) -> History:
         end = Snapshot(self.flows, {FLOW: self.effects}, {FLOW: self.messages}, (), self.sound)
-        death = Death(100, Snapshot({FLOW: self.flow_at_death}, {FLOW: self.at_death}))
+        end = msgspec.structs.replace(end, places=self.places, states={FLOW: self.state})
+        names = (FLOW, CHILD, "other MK-2")
+        flows: dict[str, FlowRow] = dict.fromkeys(names, self.flow_at_death)
+        stored = Snapshot(
+            flows,
+            {FLOW: self.at_death},
+            places=self.places_at_death,
+            states={FLOW: self.state_at_death},
+        )
+        death = Death(100, stored)
         return History(
             self.lines, end, deaths=(death,), expected=self.expected, attempts={"flaky": 4}
         )
@@ -221,6 +257,23 @@ BAD: list[tuple[str, str, Spoil]] = [
         lambda s: s.messages.append(msgspec.structs.replace(s.messages.pop(), consumed=False)),
     ),
     (
+        "stored_consumption_agrees",
+        "a stream took a message that a wait had taken",
+        lambda s: s.effects.update({"messages:Paid": stream_row('"answer","taken":[[1,1]]')}),
+    ),
+    (
+        "order_is_kept",
+        "a turn of a loop takes a message before those of the turn before",
+        lambda s: s.effects.update(
+            {
+                "messages:Paid": stream_row('"answer","taken":[[2,3]]'),
+                "messages:Paid#2": stream_row(
+                    '"turn","taken":[[1,"Paid",{"text":"7"}]]', "messages:Paid#2"
+                ),
+            }
+        ),
+    ),
+    (
         "equal_keys_are_one_message",
         "two messages are accepted under one key",
         lambda s: s.say(9, "sent", value={"key": "k", "text": "7", "delivery": "accepted"}),
@@ -312,6 +365,72 @@ BAD: list[tuple[str, str, Spoil]] = [
             s.unsay("interrupted", "ship"),
             s.unsay("result"),
             s.say(140, "result", value="interrupted"),
+        ),
+    ),
+    (
+        "holders_keep_to_the_limit",
+        "three flows hold what is for two",
+        lambda s: setattr(
+            s,
+            "places_at_death",
+            tuple(PlaceRow("x", place.flow, 2, True) for place in s.places_at_death),
+        ),
+    ),
+    (
+        "ended_stands_in_no_queue",
+        "an ended flow waits for a place",
+        lambda s: setattr(s, "places", (PlaceRow("x", FLOW, 1, False),)),
+    ),
+    (
+        "ended_stands_in_no_queue",
+        "a flow that does not exist holds a place",
+        lambda s: setattr(s, "places", (PlaceRow("x", "nobody", 1, True),)),
+    ),
+    (
+        "guarded_bodies_do_not_meet",
+        "another flow goes in before the first has come out",
+        lambda s: (
+            s.say(120, "begin", "guarded 1"),
+            s.say(121, "begin", "gather/0/guarded 1", flow=CHILD),
+            s.say(122, "end", "gather/0/guarded 1", flow=CHILD, value="x!"),
+            s.say(123, "end", "guarded 1", value="x!"),
+        ),
+    ),
+    (
+        "answer_is_the_stored_one",
+        "the same question got two answers",
+        lambda s: s.say(130, "answered", value={"key": "q", "answer": "z", "expected": "z"}),
+    ),
+    (
+        "answer_is_the_stored_one",
+        "a question got an answer that is nobody's",
+        lambda s: s.say(130, "answered", value={"key": "r", "answer": "no", "expected": "why"}),
+    ),
+    (
+        "answer_is_the_stored_one",
+        "a question got an answer that is not stored",
+        lambda s: s.say(130, "answered", value={"key": "k", "answer": "y", "expected": "y"}),
+    ),
+    (
+        "state_never_turns_back",
+        "a state came back while the flow ran",
+        lambda s: s.say(130, "published", flow="", value={"flow": 1, "state": "1"}),
+    ),
+    (
+        "state_never_turns_back",
+        "the last state is older than one that was seen",
+        lambda s: setattr(s, "state", "1"),
+    ),
+    (
+        "state_never_turns_back",
+        "what was stored at a death is newer than what came after it",
+        lambda s: setattr(s, "state_at_death", "3"),
+    ),
+    (
+        "stored_consumption_agrees",
+        "a question was consumed, and nobody recorded or refused it",
+        lambda s: setattr(
+            s, "messages", [*s.messages, MessageRow(4, "=x", "Paid", '{"text":"9"}', True, '"y"')]
         ),
     ),
     ("file_is_sound", "the file is damaged", lambda s: setattr(s, "sound", False)),

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from tests.crash import snapshot
 from tests.crash.conftest import Processes
 from tests.crash.held import GO, GRACE, Paid
 
@@ -54,7 +53,7 @@ async def end_patient(processes: Processes) -> None:
 
 def has_handed_over(processes: Processes, flow: str) -> bool:
     """Whether nobody owns a flow any more that waits in memory: its process is stopping."""
-    return snapshot.take(processes.database).flows[flow].owner is None
+    return processes.snapshot().flows[flow].owner is None
 
 
 def ends_at_once(process: subprocess.Popen[bytes]) -> bool:

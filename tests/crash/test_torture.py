@@ -13,13 +13,13 @@ ROOT = Path(__file__).resolve().parents[2]
 KILLS = 40
 GAP = "0.15"
 
-pytestmark = [pytest.mark.crash, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.crash, pytest.mark.timeout(900)]
 
 
-def test_no_promise_is_broken_by_forty_random_kills(tmp_path: Path) -> None:
+def test_no_promise_is_broken_by_forty_random_kills(store: str, tmp_path: Path) -> None:
     torture = [sys.executable, "-m", "tests.crash.torture", "--json", "--kills", str(KILLS)]
     done = subprocess.run(
-        [*torture, "--gap", GAP, "--folder", str(tmp_path)],
+        [*torture, "--gap", GAP, "--store", store, "--folder", str(tmp_path)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         check=False,

@@ -1,6 +1,7 @@
 """What the page on asyncio says of the things one may write inside a flow."""
 
 import asyncio
+import io
 from collections.abc import Callable, Coroutine, Iterator
 from contextvars import ContextVar
 from datetime import datetime, timedelta
@@ -10,6 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 
 import unbroken
+from tests.docs.named_tests import NAMED, absent, named_in
 from tests.docs.pages import ROOT, blocks_of
 from unbroken import FlowFailed, Unbroken, capture, flow, message, postpone, sleep
 from unbroken.testing import VirtualClock
@@ -157,6 +159,22 @@ async def test_time_limit_of_a_message_is_durable(once: Once) -> None:
     assert await once.run(function) is True
 
 
+async def test_the_logger_of_the_page_says_each_line_once() -> None:
+    (block,) = [one for one in blocks_of(ROOT / "docs" / "asyncio.md") if "ReplayF" in one.source]
+    with block.imported() as module:
+        written = io.StringIO()
+        module.handler.setStream(written)
+        clock = VirtualClock()
+        app = Unbroken("sqlite://", clock=clock)
+        orders = app.register(module.order_flow)
+        async with app:
+            scheduled = await orders.schedule("MK-1")
+            await clock.advance(timedelta(days=30))
+            await scheduled.completion()
+        module.log.removeHandler(module.handler)
+    assert written.getvalue() == "order_flow MK-1: begins\n"
+
+
 @pytest.mark.parametrize(
     ("name", "total"), [("with_gather", 12), ("with_a_task_group", 9), ("with_names", 9)]
 )
@@ -167,3 +185,11 @@ async def test_ways_to_branch_give_all_results(name: str, total: int) -> None:
         flows = app.register(vars(module)[name])
         async with app:
             assert await flows.run("1") == total
+
+
+def test_every_case_of_the_page_names_tests_that_exist() -> None:
+    table = (ROOT / "docs" / "asyncio.md").read_text(encoding="utf-8").partition("| Shown by |")[2]
+    rows = [line for line in table.splitlines() if line.startswith("| ")]
+    assert len(rows) == 31
+    assert [row for row in rows if not NAMED.search(row)] == []
+    assert absent(named_in(table)) == []

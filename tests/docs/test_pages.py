@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import unbroken
-from tests.docs.pages import PAGES, Block, blocks, blocks_of
+from tests.docs.pages import PAGES, ROOT, Block, blocks, blocks_of
 from tests.programs import launcher
 from unbroken import Flow, Unbroken
 
@@ -17,7 +17,15 @@ INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 FENCED = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^)#]+)[^)]*\)")
 # What belongs to others: asyncio, the standard library, SQLite.
-FOREIGN_SETTINGS = {"days", "seconds", "synchronous"}
+SHOWN_WITH_OUTPUT = {"how-it-works.md", "tutorial.md"}
+READ_ONE_AFTER_THE_OTHER = (
+    "getting-started.md",
+    "tutorial.md",
+    "if-it-dies-here.md",
+    "failure-semantics.md",
+    "how-it-works.md",
+)
+FOREIGN_SETTINGS = {"application_name", "days", "seconds", "synchronous"}
 FOREIGN_NAMES = {"CancelledError", "ContextVar", "VirtualClock"}
 
 
@@ -26,10 +34,15 @@ def test_block_compiles_imports_and_registers_its_flows(block: Block) -> None:
     with block.imported() as module:
         app = Unbroken("sqlite://")
         flows = [one for one in vars(module).values() if isinstance(one, Flow)]
-        assert len([app.register(one) for one in flows]) == block.source.count("\n@flow\n")
+        declared = re.findall(r"^@flow\b.*\n(?:async )?def ", block.source, re.MULTILINE)
+        assert len([app.register(one) for one in flows]) == len(declared)
 
 
-@pytest.mark.parametrize("block", [one for one in blocks() if one.is_program], ids=str)
+# The others are run by tests of their own, with the output that the page shows.
+PROGRAMS = [one for one in blocks() if one.is_program and one.page.name not in SHOWN_WITH_OUTPUT]
+
+
+@pytest.mark.parametrize("block", PROGRAMS, ids=str)
 def test_program_runs_to_its_end_and_again(block: Block, tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     source = re.sub(r"timedelta\(seconds=\d+\)", "timedelta(seconds=1)", block.source)
@@ -53,6 +66,13 @@ def test_tests_on_a_page_pass(block: Block) -> None:
 def test_links_lead_somewhere(page: Path) -> None:
     links = [link for link in LINK.findall(page.read_text(encoding="utf-8")) if "://" not in link]
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("name", READ_ONE_AFTER_THE_OTHER)
+def test_page_ends_with_links_to_the_next_ones(name: str) -> None:
+    *_, last = (ROOT / "docs" / name).read_text(encoding="utf-8").split("\n## ")
+    assert last.startswith("Next\n")
+    assert LINK.findall(last)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -94,4 +114,6 @@ def parameters() -> set[str]:
         if inspect.isfunction(method)
     ]
     functions = [one for one in public if inspect.isfunction(one)]
-    return {name for one in (*functions, *methods) for name in inspect.signature(one).parameters}
+    fields = {name for one in public for name in getattr(one, "__struct_fields__", ())}
+    callables = (*functions, *methods)
+    return fields | {name for one in callables for name in inspect.signature(one).parameters}

@@ -1,14 +1,12 @@
 """The table of parity is complete, and every test that it names exists."""
 
-import ast
 import re
-from pathlib import Path
 
 import pytest
 
-TESTS = Path(__file__).resolve().parents[1]
+from tests.docs.named_tests import NAMED, TESTS, defined_in, named_in
+
 PAGE = TESTS.parent / "docs" / "parity.md"
-NAMED = re.compile(r"`([\w/]+\.py)::(\w+)`")
 ROW = re.compile(r"^\| (\d+) \| [^|]+ \| ([^|]+) \|$", re.MULTILINE)
 
 
@@ -17,14 +15,8 @@ def sections() -> dict[str, str]:
     return {part.partition("\n")[0]: part for part in parts}
 
 
-def defined_in(module: Path) -> set[str]:
-    tree = ast.parse(module.read_text(encoding="utf-8"))
-    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
-    return {node.name for node in tree.body if isinstance(node, functions)}
-
-
 def named() -> list[tuple[str, str]]:
-    return sorted(set(NAMED.findall(PAGE.read_text(encoding="utf-8"))))
+    return named_in(PAGE.read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("module", sorted({module for module, _ in named()}))

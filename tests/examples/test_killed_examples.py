@@ -154,3 +154,102 @@ def test_newsletter_is_finished_by_a_second_process(start: Launcher) -> None:
     customers = start.lines_of("newsletter.calls")
     assert len(set(customers)) == 9
     assert set(repeated(customers)) <= {"dan", "eve", "finn"}
+
+
+def test_puzzle_is_solved_once_more_only_if_it_was_not_solved(start: Launcher) -> None:
+    first = start("puzzle_and_rocket", seconds=IN_THE_MIDDLE)
+    first.wait_for("solve")
+    first.kill()
+    second = start("puzzle_and_rocket", seconds=IN_THE_MIDDLE)
+    second.wait_for("announce 7283")
+    second.wait_for("fire")
+    second.kill()
+    assert start("puzzle_and_rocket").finish()[-1] == "the rocket: somebody saw it fly"
+
+    calls = start.lines_of("puzzle_and_rocket.calls")
+    assert [call.split()[0] for call in calls] == [
+        "solve",
+        "solve",
+        "announce",
+        "fuel",
+        "fire",
+        "look",
+    ]
+
+
+def test_approval_that_came_while_nothing_ran_is_one(start: Launcher) -> None:
+    asking = start("approval", "E-1")
+    asking.wait_for("waiting")
+    asking.kill()
+    assert start("approval", "E-1", "bob").finish()[-2:] == ["accepted", "duplicate"]
+    assert start("approval", "E-1").finish()[-1] == "done: approved by bob"
+
+
+def test_two_messages_keep_the_limit_that_was_set_first(start: Launcher) -> None:
+    first = start("two_messages", seconds=IN_THE_MIDDLE)
+    first.wait_for("patient")
+    first.kill()
+    assert start("two_messages", seconds=30).finish()[-2:] == [
+        "patient: ['locked in shelf 7', 'reserved by payment 2']",
+        "hurried: ['reserved by payment 1']",
+    ]
+
+
+def test_overloaded_report_is_written_once_however_often_it_begins(start: Launcher) -> None:
+    first = start("overloaded", seconds=IN_THE_MIDDLE)
+    first.wait_for("overloaded?")
+    start.wait_until_recorded("overloaded.db", "write")
+    first.kill()
+    assert start("overloaded").finish()[-1] == "done: report on the year, on paper"
+
+    calls = start.lines_of("overloaded.calls")
+    assert calls.count("write the year") == 1
+    assert calls.count("print report on the year") == 1
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_bus_that_delivers_again_after_a_kill_counts_nothing_twice(
+    start: Launcher, batch: int
+) -> None:
+    first = start("bus_handlers", seconds=IN_THE_MIDDLE)
+    for _ in range(batch - 1):
+        first.wait_for("acknowledged")
+    first.wait_for("accepted accepted accepted accepted")
+    first.kill()
+    second = start("bus_handlers")
+    again = second.wait_for("duplicate duplicate")
+    assert set(again.split()) <= {"duplicate", "flow", "ended"}
+    ended = second.finish()
+    assert ended[-3:] == [f"P-{number} harbour rail door" for number in (1, 2, 3)]
+
+
+def test_control_panel_lets_a_person_repair_the_order(start: Launcher) -> None:
+    assert start("control_panel").finish()[-1] == "a person must look: nowhere"
+    looked = start("control_panel", "look").finish()
+    assert [line.split()[0] for line in looked if "SQLite" not in line] == [
+        "failed",
+        "find_address",
+        "pack",
+    ]
+
+    start("control_panel", "address", "1 Old Street").finish()
+    second = start("control_panel", seconds=IN_THE_MIDDLE)
+    second.wait_for("ship to 1 Old Street")
+    second.kill()
+    lost = start("control_panel").finish()[-1]
+    assert lost.startswith("a person must look: ")
+    assert "ShipProducts" in lost
+
+    start("control_panel", "ship").finish()
+    assert start("control_panel").finish()[-1] == "done: sent to 1 Old Street"
+    assert start.lines_of("control_panel.calls") == [
+        "pack",
+        "find nowhere",
+        "find 1 Old Street",
+        "ship to 1 Old Street",
+        "ship to 1 Old Street",
+    ]
+
+
+def test_test_of_a_flow_passes_as_a_program_too(start: Launcher) -> None:
+    assert start("order_flow_test").finish()[-1] == "2 passed"

@@ -1,14 +1,13 @@
 """Apps on one store, and a look at the rows behind them that no public call gives."""
 
 import asyncio
-import sqlite3
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+from tests.flows.database import look_no_more, read
 from unbroken import Unbroken
 from unbroken.engine.events import Event
-from unbroken.stores.sqlite.store import SqliteStore
 from unbroken.stores.store import FlowView
 from unbroken.testing import VirtualClock
 
@@ -44,6 +43,7 @@ class Apps:
     async def stop(self) -> None:
         for app in self._made:
             await app.stop(AT_ONCE)
+        look_no_more()
 
 
 def loose(thing: object) -> Any:
@@ -79,8 +79,9 @@ def stored_effects(app: Unbroken, id: str) -> dict[str, str]:
     """Give the stored effects of a flow: kind by key, in the order of keys."""
     statement = (
         "SELECT e.key, e.kind FROM effects e JOIN flows f ON f.number = e.flow WHERE f.id = ?"
+        " ORDER BY e.key"
     )
-    return dict(_rows(app, statement, id))
+    return dict(read(app, statement, id))
 
 
 def stored_messages(app: Unbroken, id: str) -> list[str]:
@@ -89,30 +90,17 @@ def stored_messages(app: Unbroken, id: str) -> list[str]:
         "SELECT m.body FROM messages m JOIN flows f ON f.number = m.flow"
         " WHERE f.id = ? AND m.consumed = 0 ORDER BY m.position"
     )
-    return [body for (body,) in _rows(app, statement, id)]
+    return [body for (body,) in read(app, statement, id)]
 
 
 def stored_parents(app: Unbroken, id: str) -> str:
-    ((parents,),) = _rows(app, "SELECT parents FROM flows WHERE id = ?", id)
+    ((parents,),) = read(app, "SELECT parents FROM flows WHERE id = ?", id)
     return parents
 
 
 def count_rows(app: Unbroken, table: str) -> int:
-    ((count,),) = _rows(app, f"SELECT count(*) FROM {table}")
+    ((count,),) = read(app, f"SELECT count(*) FROM {table}")
     return count
-
-
-def _rows(app: Unbroken, statement: str, *values: object) -> list[tuple[Any, ...]]:
-    """Ask the database itself: through its only connection in memory, else through a new one."""
-    store = app._store
-    assert isinstance(store, SqliteStore)
-    if store._in_memory:
-        return store._writer.open().execute(statement, values).fetchall()
-    connection = sqlite3.connect(store._writer._path)
-    try:
-        return connection.execute(statement, values).fetchall()
-    finally:
-        connection.close()
 
 
 async def jump(clock: VirtualClock, duration: timedelta) -> None:

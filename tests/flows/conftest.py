@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from tests.flows.apps import Apps
+from tests.services import url_of
 from unbroken.testing import VirtualClock
 
-STORES = ["sqlite-memory", "sqlite-file"]
-SHARED = ["sqlite-file"]  # those that two processes can open
+STORES = ["sqlite-memory", "sqlite-file", "postgresql"]
+SHARED = ["sqlite-file", "postgresql"]  # those that two processes can open
 
 
 @pytest.fixture
@@ -19,16 +20,12 @@ def clock() -> VirtualClock:
 
 @pytest.fixture(params=STORES)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return _url(request.param, tmp_path)
+    return url_of(request.param, request, tmp_path)
 
 
 @pytest.fixture(params=SHARED)
 def shared_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return _url(request.param, tmp_path)
-
-
-def _url(store: str, folder: Path) -> str:
-    return "sqlite://" if store == "sqlite-memory" else f"sqlite:///{folder / 'flows.db'}"
+    return url_of(request.param, request, tmp_path)
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from tests.flows.apps import AT_ONCE, LEASE, Apps, Gate, stored_effects
-from unbroken import FlowFailed, capture, flow, gather, sleep
+from tests.flows.apps import AT_ONCE, LEASE, Apps, Gate, row, stored_effects
+from unbroken import FlowFailed, capture, flow, gather, message, sleep
 from unbroken.testing import VirtualClock
 
 HOUR = timedelta(hours=1)
@@ -119,3 +119,35 @@ async def test_a_failed_branch_fails_the_gather_and_cancels_the_others(apps: App
         with pytest.raises(FlowFailed, match="OSError: disk"):
             await flows.run("a")
     assert cancelled == ["stand"]
+
+
+async def test_a_gather_that_waits_does_not_let_a_flow_leave_under_an_effect_of_a_task(
+    apps: Apps, clock: VirtualClock
+) -> None:
+    gate, ran = Gate(), []
+
+    async def slow() -> str:
+        ran.append("slow")
+        await gate.pass_through()
+        return "slow"
+
+    @flow
+    async def both() -> list[str]:
+        beside = asyncio.create_task(capture("slow", slow))
+        (text,) = await gather(message(str))
+        return [text, await beside]
+
+    app = apps(suspend_after=AT_ONCE)
+    flows = app.register(both)
+    async with app:
+        await flows.schedule("a")
+        await gate.reached()
+        for _ in range(100):
+            await asyncio.to_thread(int)
+        assert (await row(app, "both", "a")).owner is not None
+        gate.open()
+        await clock.settle()
+        assert (await row(app, "both", "a")).owner is None
+        await flows.send_message("a", "hello")
+        assert await flows.completion("a") == ["hello", "slow"]
+    assert ran == ["slow"]

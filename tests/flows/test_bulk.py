@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.flows.apps import Apps, count_rows, row
-from unbroken import FlowFailed, Status, flow
+from unbroken import FlowFailed, Status, flow, message
 from unbroken.testing import VirtualClock
 
 HOUR = timedelta(hours=1)
@@ -108,3 +108,19 @@ async def test_a_list_pages_in_order_of_creation_and_filters_by_status(apps: App
         assert [info.id for info in rest] == ["2", "3", "4"]
         assert await doubles.list(Status.FAILED) == []
         assert [info.id for info in await fails.list(Status.FAILED, Status.PARKED)] == ["f"]
+
+
+async def test_a_message_does_not_begin_a_flow_before_its_time(
+    apps: Apps, clock: VirtualClock
+) -> None:
+    @flow
+    async def later() -> str:
+        return f"{await message(str)} at {clock.monotonic():.0f}"
+
+    app = apps()
+    flows = app.register(later)
+    async with app:
+        await flows.schedule_in("a", timedelta(hours=1))
+        await flows.send_message("a", "early")
+        await clock.advance(timedelta(hours=2))
+        assert await flows.completion("a") == "early at 3600"

@@ -212,7 +212,7 @@ async def test_an_effect_handed_to_capture_takes_that_name_and_does_not_nest(app
     flows = app.register(shipping)
     async with app:
         assert await flows.run("a") == "book"
-        assert stored_effects(app, "a") == {"deliver": "capture"}
+        assert stored_effects(app, "a") == {"deliver": "once"}
 
 
 async def test_an_effect_works_on_methods_and_on_bound_methods(apps: Apps) -> None:

@@ -97,7 +97,7 @@ async def test_a_completed_at_most_once_effect_gives_its_recorded_result(
         await flows.schedule("a")
         await clock.advance(HOUR)
         assert await flows.completion("a") == "T-1"
-        assert stored_effects(app, "a") == {"ship": "capture", "sleep": "deadline"}
+        assert stored_effects(app, "a") == {"ship": "once", "sleep": "deadline"}
     assert ran == ["book"]
 
 

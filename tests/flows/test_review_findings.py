@@ -1,10 +1,8 @@
 """What must hold although a caller gives up, a store falters, or code misbehaves."""
 
 import asyncio
-import sqlite3
 import sys
 from collections.abc import Awaitable, Callable
-from contextlib import closing
 from datetime import timedelta
 from functools import wraps
 from typing import Any
@@ -12,7 +10,18 @@ from typing import Any
 import pytest
 
 from tests.crash.crashing_store import DelegatingStore, put_before
-from tests.flows.apps import AT_ONCE, Apps, Gate, events_of, jump, names_of, row, stored_effects
+from tests.flows.apps import (
+    AT_ONCE,
+    Apps,
+    Gate,
+    events_of,
+    jump,
+    names_of,
+    row,
+    stored_effects,
+    until,
+)
+from tests.flows.database import change
 from unbroken import (
     AppNotRunning,
     FlowFailed,
@@ -28,7 +37,6 @@ from unbroken import (
 )
 from unbroken.model.records import Outcome
 from unbroken.stores.batch import Append, Batch, Receipt, Suspend
-from unbroken.stores.sqlite.store import SqliteStore
 from unbroken.stores.store import Inbox, Store
 from unbroken.testing import VirtualClock
 
@@ -300,6 +308,7 @@ async def test_a_warm_flow_costs_no_writes_while_it_waits() -> None:
         assert [batch.changes for batch in store.commits if batch.changes] == []
 
 
+@pytest.mark.parametrize("shared_url", ["sqlite-file"], indirect=True)  # it holds any bytes
 async def test_a_message_that_cannot_be_read_parks_its_flow_and_holds_up_no_other(
     shared: Apps,
 ) -> None:
@@ -308,14 +317,12 @@ async def test_a_message_that_cannot_be_read_parks_its_flow_and_holds_up_no_othe
     async with app:
         await flows.schedule("a")
         await shared.clock.settle()
-        store = app._store
-        assert isinstance(store, SqliteStore)
-        with closing(sqlite3.connect(store._writer._path, isolation_level=None)) as database:
-            database.execute("UPDATE flows SET inbox = 1 WHERE id = 'a'")
-            database.execute(
-                "INSERT INTO messages (flow, position, key, type, body, sent_at, consumed)"
-                " SELECT number, 1, '=k', 'str', CAST(x'FF' AS TEXT), 0, 0 FROM flows"
-            )
+        change(app, "UPDATE flows SET inbox = 1 WHERE id = 'a'")
+        change(
+            app,
+            "INSERT INTO messages (flow, position, key, type, body, sent_at, consumed)"
+            " SELECT number, 1, '=k', 'str', CAST(x'FF' AS TEXT), 0, 0 FROM flows",
+        )
         await others.bulk_schedule([others.prepare("b")])
         await shared.clock.settle()
         assert (await row(app, "plain", "b")).status == "done"
@@ -400,7 +407,7 @@ async def test_serve_stops_the_app_when_it_is_cancelled(clock: VirtualClock) -> 
     app = Unbroken("sqlite://", clock=clock)
     flows = app.register(plain)
     serving = asyncio.create_task(app.serve())
-    await asyncio.sleep(0)
+    await until(lambda: "running" in repr(app))
     assert await flows.run("a") == "done"
     serving.cancel()
     await asyncio.wait([serving])

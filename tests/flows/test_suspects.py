@@ -1,12 +1,12 @@
 """Flows that lost their process again and again run one at a time, and hold nobody up."""
 
-import sqlite3
 from datetime import timedelta
 
 import msgspec
 
 from tests.flows.apps import Apps
-from unbroken import capture, flow, message
+from tests.flows.database import change
+from unbroken import Unbroken, capture, flow, message
 from unbroken.testing import VirtualClock
 
 
@@ -24,12 +24,9 @@ async def order() -> str:
     return await capture("ship", lambda: "shipped")
 
 
-def make_suspects(apps: Apps) -> None:
+def make_suspects(app: Unbroken) -> None:
     """Let it look as if each flow had lost its process twice without having got further."""
-    connection = sqlite3.connect(apps.url.removeprefix("sqlite:///"))
-    with connection:
-        connection.execute("UPDATE flows SET crashes = 2")
-    connection.close()
+    change(app, "UPDATE flows SET crashes = 2")
 
 
 async def test_a_suspect_that_waits_leaves_its_place_to_the_next(
@@ -41,7 +38,7 @@ async def test_a_suspect_that_waits_leaves_its_place_to_the_next(
     waiting = await payments.schedule("first")
     await clock.advance(timedelta(seconds=1))
     await orders.schedule("second")
-    make_suspects(shared)
+    make_suspects(client)
     app = shared()
     app.register(payment)
     flows = app.register(order)

@@ -1,13 +1,13 @@
 """Plain functions run in threads: as many as allowed, none after its lease, none for ever."""
 
 import asyncio
-import sqlite3
 import threading
 from datetime import timedelta
 
 import pytest
 
 from tests.flows.apps import AT_ONCE, LEASE, Apps
+from tests.flows.database import forget_replicas
 from unbroken import FlowFailed, capture, current_flow, flow
 from unbroken.testing import VirtualClock
 from unbroken.threads import EffectThreads
@@ -23,14 +23,6 @@ class Door:
     def pass_through(self) -> None:
         self.reached.set()
         assert self.open.wait(30)
-
-
-def forget_replicas(apps: Apps) -> None:
-    """Declare every process dead, as another one would."""
-    connection = sqlite3.connect(apps.url.removeprefix("sqlite:///"))
-    with connection:
-        connection.execute("DELETE FROM replicas")
-    connection.close()
 
 
 def freeze(clock: VirtualClock) -> None:
@@ -65,7 +57,7 @@ async def test_a_body_that_waited_for_a_thread_does_not_begin_after_its_process_
     waiting = await seconds.schedule("two")
     await asyncio.sleep(0)
     freeze(clock)
-    forget_replicas(shared)
+    forget_replicas(app)
     door.open.set()
     await waiting.completion()
     assert begun == [2]

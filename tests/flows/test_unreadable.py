@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.flows.apps import AT_ONCE, Apps, stored_messages
+from tests.flows.database import change
 from unbroken import FlowFailed, FlowParked, capture, current_flow, flow, message
 
 
@@ -107,12 +108,7 @@ async def test_a_result_that_the_code_cannot_read_parks_the_flow(shared: Apps) -
 
 
 def _spoil(app: Any, statement: str) -> None:
-    import sqlite3
-
-    connection = sqlite3.connect(app._store._writer._path)
-    assert connection.execute(statement).rowcount == 1
-    connection.commit()
-    connection.close()
+    assert change(app, statement) == 1
 
 
 async def test_effects_looked_up_by_a_wrong_type_park_the_flow_or_say_so(apps: Apps) -> None:

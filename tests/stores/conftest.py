@@ -6,15 +6,20 @@ from typing import Any, Protocol
 
 import pytest
 
+from tests.services import url_of
 from tests.stores.clock import FakeClock
 from tests.stores.driver import Driver
+from tests.stores.postgresql.door import PostgresDoor
 from tests.stores.sqlite.door import SqliteDoor
 from unbroken.model.records import FlowRef
 from unbroken.stores import open_store
+from unbroken.stores.sqlite.store import SqliteStore
 from unbroken.stores.store import Store
 
-STORES = ["sqlite-memory", "sqlite-file"]
-SHARED = ["sqlite-file"]  # those that two processes can open
+STORES = ["sqlite-memory", "sqlite-file", "postgresql"]
+SHARED = ["sqlite-file", "postgresql"]  # those that two processes can open
+# PostgreSQL takes no text that is not UTF-8: there is nothing to damage.
+HOLDS_ANY_BYTES = pytest.mark.parametrize("url", ["sqlite-memory", "sqlite-file"], indirect=True)
 
 
 class Door(Protocol):
@@ -27,7 +32,8 @@ class Door(Protocol):
 
     def damage_parents(self, flow: FlowRef) -> None: ...
 
-    def damage_text(self, flow: FlowRef, column: str) -> None: ...
+    def damage_text(self, flow: FlowRef, column: str) -> None:
+        """Write what is no text, in a store that HOLDS_ANY_BYTES."""
 
     def count(self, table: str, flow: FlowRef) -> int: ...
 
@@ -41,12 +47,12 @@ def clock() -> FakeClock:
 
 @pytest.fixture(params=STORES)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return "sqlite://" if request.param == "sqlite-memory" else f"sqlite:///{tmp_path / 'test.db'}"
+    return url_of(request.param, request, tmp_path)
 
 
 @pytest.fixture(params=SHARED)
 def shared_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'test.db'}"
+    return url_of(request.param, request, tmp_path)
 
 
 @pytest.fixture
@@ -69,8 +75,10 @@ async def two_stores(shared_url: str, clock: FakeClock) -> AsyncIterator[tuple[S
 
 
 @pytest.fixture
-def door(store: Any) -> Door:
-    return SqliteDoor(store)
+def door(store: Any, request: pytest.FixtureRequest) -> Door:
+    if isinstance(store, SqliteStore):
+        return SqliteDoor(store)
+    return PostgresDoor(request.getfixturevalue("postgresql"))
 
 
 @pytest.fixture

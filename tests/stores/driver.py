@@ -20,7 +20,7 @@ from unbroken.stores.batch import (
     Status,
     Suspend,
 )
-from unbroken.stores.store import Store
+from unbroken.stores.store import FlowView, Store
 
 
 class Driver:
@@ -66,6 +66,12 @@ class Driver:
         assert isinstance(answer, Appended)
         return answer
 
+    async def cancel(self, id: str, *, type: str = "t") -> Appended:
+        append = Append(type, id, (note("~cancel", "null"),), cancels=True)
+        (answer,) = (await self.commit(changes=(append,))).changed
+        assert isinstance(answer, Appended)
+        return answer
+
     async def claim(self, *types: str, limit: int = 10, **options: Any) -> Receipt:
         return await self.commit(claim=Claim(types or ("t",), limit, **options))
 
@@ -88,11 +94,32 @@ class Driver:
     ) -> Changed:
         return await self.change(End(flow, incarnation, status, parents=parents, **outcome))
 
+    async def view(self, id: str, *, type: str = "t") -> FlowView:
+        view = await self.store.view(type, id)
+        assert view is not None
+        return view
+
+    async def inbox(self, flow: FlowRef) -> tuple[str, ...]:
+        """Give the keys of the messages that wait for a flow."""
+        inbox = await self.store.read_inbox(flow.number)
+        assert inbox is not None
+        return tuple(message.key for message in inbox.messages)
+
+    async def keys(self, flow: FlowRef) -> list[str]:
+        """Give the keys of what a flow has recorded."""
+        return [one.key for one in await self.store.read_effects(flow.number)]
+
 
 def effect(
-    flow: FlowRef, key: str, body: str = "1", *, incarnation: int = 1, **options: Any
+    flow: FlowRef,
+    key: str,
+    body: str = "1",
+    *,
+    kind: str = Kind.CAPTURE,
+    incarnation: int = 1,
+    **options: Any,
 ) -> Record:
-    what = Effect(key, Kind.CAPTURE, body, incarnation=incarnation)
+    what = Effect(key, kind, body, incarnation=incarnation)
     return Record(flow.number, incarnation, what, **options)
 
 

@@ -74,7 +74,7 @@ async def test_an_old_incarnation_takes_no_effect_under_the_same_owner(me: Drive
 async def test_a_message_is_consumed_with_its_effect(me: Driver) -> None:
     flow = await me.run("f")
     (position,) = (await me.send("f", "m")).positions
-    await me.record(effect(flow, "wait", consumes=position))
+    await me.record(effect(flow, "wait", consumes=(position,)))
     inbox = await me.store.read_inbox(flow.number)
     assert inbox is not None
     assert (inbox.counter, inbox.messages) == (1, ())
@@ -85,8 +85,8 @@ async def test_a_refused_record_consumes_and_clears_nothing(me: Driver) -> None:
     (position,) = (await me.send("f", "m")).positions
     await me.record(effect(flow, "taken"), effect(flow, "taken.1"), effect(flow, "wait.1"))
     refused = await me.record(
-        effect(flow, "taken", consumes=position, clears=True),
-        effect(flow, "wait", consumes=position, clears=True, incarnation=2),
+        effect(flow, "taken", consumes=(position,), clears=True),
+        effect(flow, "wait", consumes=(position,), clears=True, incarnation=2),
         effect(flow, "fine"),
     )
     assert refused == {0, 1}

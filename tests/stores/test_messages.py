@@ -44,7 +44,7 @@ async def test_a_key_is_one_message_however_often_it_is_sent(me: Driver) -> None
 async def test_a_key_is_remembered_after_its_message_was_consumed(me: Driver) -> None:
     flow = await me.run("f")
     await me.send("f", "a")
-    await me.record(effect(flow, "wait", consumes=1))
+    await me.record(effect(flow, "wait", consumes=(1,)))
     assert (await me.send("f", "a")).deliveries == (Delivery.DUPLICATE,)
     inbox = await me.store.read_inbox(flow.number)
     assert inbox is not None
@@ -120,7 +120,7 @@ async def test_a_message_does_not_put_off_a_flow_that_is_due(me: Driver, clock: 
 async def test_a_duplicate_makes_a_waiting_flow_due_too(me: Driver) -> None:
     flow = await me.run("f")
     await me.send("f", "a")
-    await me.record(effect(flow, "wait", consumes=1))
+    await me.record(effect(flow, "wait", consumes=(1,)))
     await me.suspend(flow, seen=1)
     await me.send("f", "a")
     assert len((await me.claim()).claimed) == 1
@@ -165,7 +165,7 @@ async def test_read_inbox_of_no_flow_is_none(store: Store) -> None:
 async def test_consumed_messages_are_left_out_wherever_they_stand(me: Driver) -> None:
     flow = await me.run("f")
     await me.send("f", "a", "b", "c")
-    await me.record(effect(flow, "wait", consumes=2))
+    await me.record(effect(flow, "wait", consumes=(2,)))
     inbox = await me.store.read_inbox(flow.number)
     (loaded,) = await me.store.load("me", (flow.number,))
     assert inbox is not None

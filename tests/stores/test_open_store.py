@@ -76,7 +76,7 @@ def test_nothing_is_opened_before_open(tmp_path: Path) -> None:
         "sqlite:///a%00b",
         "SQLITE://",
         "mongodb://user:canary@host/db",
-        "postgresql://user:canary@host/db",
+        "mysql://user:canary@host/db",
         "sqlite://user:canary@host/db",
         "user:canary@host",
         "mysql+driver://user:canary@host/db",

@@ -54,7 +54,7 @@ async def test_a_hostile_text_works_wherever_an_id_stands(me: Driver, text: str)
     flow = await me.run(text, type=text)
     assert (await me.send(text, text, type=text)).deliveries == (Delivery.ACCEPTED,)
     assert (await me.send(text, text, type=text)).deliveries == (Delivery.DUPLICATE,)
-    assert await me.record(effect(flow, text, consumes=1)) == frozenset()
+    assert await me.record(effect(flow, text, consumes=(1,))) == frozenset()
     assert await me.record(effect(flow, f"{text}.1"), effect(flow, f"{text}x")) == frozenset()
     assert await me.record(effect(flow, f"{text}y"), effect(flow, text)) == {1}
     await me.release(flow)

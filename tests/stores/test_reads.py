@@ -3,7 +3,7 @@
 import pytest
 
 from tests.stores.clock import SECOND, FakeClock
-from tests.stores.conftest import Door
+from tests.stores.conftest import HOLDS_ANY_BYTES, Door
 from tests.stores.driver import Driver, effect
 from unbroken.model.errors import StoreCorrupt
 from unbroken.model.records import Status
@@ -91,6 +91,7 @@ async def test_a_poll_says_which_awaited_flows_have_ended(me: Driver) -> None:
     assert (ended[failed].status, ended[failed].error) == (Status.FAILED, "e")
 
 
+@HOLDS_ANY_BYTES
 async def test_an_awaited_flow_that_cannot_be_read_does_not_spoil_the_poll(
     me: Driver, door: Door
 ) -> None:
@@ -136,6 +137,7 @@ async def test_find_of_a_live_flow_says_live(me: Driver) -> None:
     assert (outcome.flow, outcome.status, outcome.body) == (flow, Status.LIVE, None)
 
 
+@HOLDS_ANY_BYTES
 async def test_a_damaged_row_is_named_and_its_contents_are_not_shown(
     me: Driver, door: Door
 ) -> None:

@@ -6,13 +6,14 @@ from tests.stores.clock import FakeClock
 from tests.stores.conftest import Door
 from tests.stores.driver import Driver, effect
 from unbroken.model.records import Delivery, FlowRef, Status
+from unbroken.stores.batch import Correlate, Publish, TakePlace
 
 
 async def furnished(me: Driver, id: str) -> FlowRef:
     flow = await me.run(id)
     await me.record(effect(flow, "a"), effect(flow, "b"))
     await me.send(id, "m", "n")
-    await me.record(effect(flow, "wait", consumes=1))
+    await me.record(effect(flow, "wait", consumes=(1,)))
     return flow
 
 
@@ -69,3 +70,27 @@ async def test_keys_are_forgotten_with_the_flow_and_not_before(me: Driver) -> No
     again = await me.run("f")
     assert again != flow
     assert (await me.send("f", "m")).deliveries == (Delivery.ACCEPTED,)
+
+
+@pytest.mark.parametrize("how", ["delete_flow", "delete_ended"])
+async def test_state_correlations_and_places_go_with_the_flow(
+    me: Driver, door: Door, clock: FakeClock, how: str
+) -> None:
+    flow, kept, waiting = await furnished(me, "f"), await furnished(me, "kept"), await me.run("w")
+    for one in (flow, kept):
+        await me.commit(states=(Publish(one.number, 1, "1", None),))
+        await me.change(Correlate(one, 1, "c"))
+        await me.change(TakePlace(one, 1, f"of {one.id}", "~lock", 1))
+    await me.change(TakePlace(waiting, 1, "of f", "~lock", 1))
+    await me.end(flow)
+    await clock.advance(1)
+    if how == "delete_flow":
+        assert await me.store.delete_flow("t", "f")
+    else:
+        assert await me.store.delete_ended(clock.now(), 10) == 1
+    for table in ("states", "correlations", "places"):
+        assert door.count(table, flow) == 0
+        assert door.count(table, kept) == 1
+    # It ended without freeing its place: nobody waits for ever.
+    assert [place.holds for place in await me.store.places("of f")] == [True]
+    assert await me.inbox(waiting) == ("~lock",)

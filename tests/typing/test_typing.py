@@ -27,7 +27,7 @@ ARGUMENT = {"reportArgumentType", "reportCallIssue", "arg-type", "call-arg", "ca
 ATTRIBUTE = {"reportAttributeAccessIssue", "reportOptionalMemberAccess"}
 RESULT = {"reportAssignmentType", "reportReturnType", "assignment", "return"}
 REASONS = {
-    "argument": ARGUMENT | {"list-item", "misc", "return-value"},
+    "argument": ARGUMENT | {"dict-item", "list-item", "misc", "return-value"},
     "attribute": ATTRIBUTE | {"reportGeneralTypeIssues", "attr-defined", "union-attr"},
     "await": {"reportUnusedCoroutine", "unused-coroutine"},
     "result": RESULT | {"arg-type", "call-overload", "misc"},

@@ -2,7 +2,7 @@
 
 A flow's row changes at most once in a batch (H4, R6): the queue is cut at the second change of a
 row, except that appends to one flow fold into one. A claim is alone in its batch, because nobody
-can know which rows it will pick.
+can know which rows it will pick; so are changes that may give a place in a queue to another flow.
 """
 
 from __future__ import annotations
@@ -21,15 +21,21 @@ from unbroken.stores.batch import (
     Change,
     Changed,
     Claim,
+    Continue,
+    Correlate,
     End,
+    LeavePlace,
+    Publish,
     Receipt,
     Record,
     Release,
+    Retry,
     Start,
     Suspend,
+    TakePlace,
 )
 
-Part = Start | Record | Change | Claim
+Part = Start | Record | Publish | Change | Claim
 Row = tuple[str, str]
 
 
@@ -84,9 +90,13 @@ class RecordEntry:
 
 
 class Entry:
-    """Parts that must share a transaction, and who waits for their answers."""
+    """Parts that must share a transaction, and who waits for their answers.
 
-    __slots__ = ("duty", "future", "inside", "parts")
+    `parts` are those still to be sent: of a batch that landed without its answers, some are known
+    to have done their part, and the others are asked again.
+    """
+
+    __slots__ = ("_all", "_known", "duty", "future", "inside", "parts")
 
     def __init__(
         self,
@@ -100,11 +110,23 @@ class Entry:
         self.future = future
         self.inside = inside
         self.duty = duty
+        self._all = parts
+        self._known: dict[int, object] | None = None
 
     def answer(self, answers: tuple[object, ...]) -> None:
-        """Give the answers to who waits, if anyone still does."""
+        """Give who waits, if anyone still does, one answer for each part, in their order."""
+        if self._known is not None:
+            asked = zip(map(id, self.parts), answers, strict=True)
+            known = self._known | dict(asked)
+            answers = tuple(known[id(part)] for part in self._all)
         if not self.future.done():
             self.future.set_result(answers)
+
+    def ask_again(self, known: dict[int, object]) -> bool:
+        """Keep what is known of some parts, by their id; False if that is all."""
+        self._known = (self._known or {}) | known
+        self.parts = tuple(part for part in self.parts if id(part) not in known)
+        return bool(self.parts)
 
     def answer_fenced(self) -> None:
         """Say that nothing was written because the replica is gone."""
@@ -126,6 +148,7 @@ def to_batch(
     """Sort the parts of all entries into one batch."""
     starts: list[Start] = []
     records: list[Record] = []
+    states: list[Publish] = []
     changes: dict[object, Change] = {}
     claim: Claim | None = None
     for entry in entries:
@@ -138,6 +161,8 @@ def to_batch(
                     records.append(part)
                 case Start():
                     starts.append(part)
+                case Publish():
+                    states.append(part)
                 case Claim():
                     claim = part
                 case Append():
@@ -150,6 +175,7 @@ def to_batch(
         number,
         tuple(starts),
         tuple(records),
+        tuple(states),
         tuple(changes.values()),
         claim,
         last,
@@ -160,21 +186,32 @@ def _fold(changes: dict[object, Change], append: Append) -> None:
     row = (append.type, append.id)
     before = changes.get(row)
     if type(before) is Append:
-        append = Append(append.type, append.id, before.messages + append.messages)
+        messages = before.messages + append.messages
+        append = Append(append.type, append.id, messages, before.cancels or append.cancels)
     changes[row] = append
 
 
 def _rows(part: Part) -> tuple[Row, ...]:
     """Say which flow rows a part changes."""
     match part:
-        case Record() | Claim():
+        case Record() | Publish() | Claim() | Correlate():
             return ()
-        case Start() | Append():
+        case Start():
+            return tuple((name, part.id) for name in (part.type, *part.aliases))
+        case Append():
             return ((part.type, part.id),)
         case End():
             told = tuple((parent.flow.type, parent.flow.id) for parent in part.parents)
             return ((part.flow.type, part.flow.id), *told)
-        case Suspend() | Release() | Acknowledge():
+        case (
+            Suspend()
+            | Release()
+            | Acknowledge()
+            | Retry()
+            | Continue()
+            | TakePlace()
+            | LeavePlace()
+        ):
             return ((part.flow.type, part.flow.id),)
 
 
@@ -188,13 +225,24 @@ def assemble(queue: deque[AnyEntry], limit: int) -> list[AnyEntry]:
         if isinstance(entry, RecordEntry):
             size += 1
         else:
-            if entry.duty == "audit" or any(isinstance(part, Claim) for part in entry.parts):
+            if entry.duty == "audit" or any(map(_goes_alone, entry.parts)):
                 return taken or [queue.popleft()]
             if not _fits(entry.parts, touched):
                 break
             size += len(entry.parts)
         taken.append(queue.popleft())
     return taken
+
+
+def _goes_alone(part: Part) -> bool:
+    """Whether a part may change rows that nobody can know beforehand."""
+    match part:
+        case Claim() | TakePlace() | LeavePlace():
+            return True
+        case End() | Retry() | Continue():
+            return part.frees
+        case _:
+            return False
 
 
 def _fits(parts: tuple[Part, ...], touched: dict[Row, Literal["append", "other"]]) -> bool:
@@ -231,6 +279,8 @@ def answers_of(entries: Sequence[AnyEntry], batch: Batch, receipt: Receipt) -> N
                     index += 1
                 case Start():
                     answers.append(next(started))
+                case Publish():
+                    answers.append(True)
                 case Claim():
                     answers.append(receipt)
                 case Append():
@@ -267,26 +317,23 @@ def remains_after_landing(entry: AnyEntry, owned: dict[int, int]) -> bool:
     if isinstance(entry, RecordEntry):
         entry.answer(landed=True)
         return False
-    answers: list[object] = []
-    again: list[Part] = []
+    known: dict[int, object] = {}
     for part in entry.parts:
-        if isinstance(part, Record):
-            answers.append(True)
-        elif isinstance(part, (Start, Append)):
-            again.append(part)
+        if isinstance(part, (Record, Publish)):
+            known[id(part)] = True
         elif isinstance(part, Claim):
-            answers.append(Receipt(0))
-        else:
-            answers.append(_landed(part, owned))
-    if not again:
-        entry.answer(tuple(answers))
-        return False
-    # Only the start of a group is asked again; that its record landed is known.
-    entry.parts = tuple(again)
-    return True
+            known[id(part)] = Receipt(0)
+        elif not isinstance(part, (Start, Append, TakePlace, LeavePlace, Correlate)):
+            known[id(part)] = _landed(part, owned)
+    if entry.ask_again(known):
+        return True
+    entry.answer(())
+    return False
 
 
-def _landed(part: Suspend | Release | End | Acknowledge, owned: dict[int, int]) -> Changed:
+def _landed(
+    part: Suspend | Release | End | Retry | Continue | Acknowledge, owned: dict[int, int]
+) -> Changed:
     mine = owned.get(part.flow.number) == part.incarnation
     if type(part) is Acknowledge:
         return Changed(Answer.ACCEPTED if mine else Answer.REFUSED)

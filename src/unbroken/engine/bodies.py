@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextvars import Context, copy_context
 from functools import partial
@@ -21,7 +22,7 @@ from unbroken.engine.effect_spec import EffectSpec
 from unbroken.engine.incarnation import Incarnation
 from unbroken.engine.scope import SCOPE, Scope
 from unbroken.model.clock import Alarm, Clock
-from unbroken.model.errors import GeneratorRefused
+from unbroken.model.errors import EffectInterrupted, GeneratorRefused
 
 Call = Callable[[], object]
 
@@ -30,9 +31,7 @@ async def run_body(scope: Scope, key: str, spec: EffectSpec, call: Call) -> obje
     """Run a body beneath `key` and give its value; raises what it raises, or TimeoutError."""
     services = scope.incarnation.services
     if spec.timeout is not None:
-        async with TimeLimit(services.clock, spec.timeout):
-            unlimited = msgspec.structs.replace(spec, timeout=None)
-            return await run_body(scope, key, unlimited, call)
+        return await _run_limited(scope, key, spec, call, TimeLimit(services.clock, spec.timeout))
     context = copy_context()
     body_scope = Scope(scope.incarnation, f"{key}/", asyncio.current_task(), body_of=key)
     context.run(SCOPE.set, body_scope)
@@ -52,6 +51,26 @@ async def run_body(scope: Scope, key: str, spec: EffectSpec, call: Call) -> obje
     if isinstance(result, Generator) or inspect.isasyncgen(result):
         raise GeneratorRefused(f"the effect {key!r} returned a generator: return a list")
     return result
+
+
+async def _run_limited(
+    scope: Scope, key: str, spec: EffectSpec, call: Call, limit: TimeLimit
+) -> object:
+    """Run a body that may take only so long. A thread cannot be stopped: what it did is unknown."""
+    unlimited = msgspec.structs.replace(spec, timeout=None)
+    try:
+        async with limit:
+            return await run_body(scope, key, unlimited, call)
+    except TimeoutError:
+        if limit.has_expired and spec.in_thread:
+            text = (
+                f"{key!r} took longer than its time-out; a plain function cannot be stopped, so "
+                "its thread stays occupied until it returns, and its result is dropped"
+            )
+            scope.incarnation.emit("effect.stuck_thread", text, logging.WARNING)
+            if spec.at_most_once:
+                raise EffectInterrupted(key) from None
+        raise
 
 
 class BeginsTooLate(Exception):
@@ -107,7 +126,7 @@ class TimeLimit:
     def __init__(self, clock: Clock, seconds: float) -> None:
         self._clock = clock
         self._seconds = seconds
-        self._expired = False
+        self.has_expired = False
         self._task: asyncio.Task[object] | None = None
         self._alarm: Alarm | None = None
 
@@ -117,7 +136,7 @@ class TimeLimit:
 
     def _expire(self) -> None:
         if self._task is not None:
-            self._expired = True
+            self.has_expired = True
             self._task.cancel()
 
     async def __aexit__(
@@ -128,7 +147,7 @@ class TimeLimit:
     ) -> None:
         if self._alarm is not None:
             self._alarm.cancel()
-        if self._expired and self._task is not None:
+        if self.has_expired and self._task is not None:
             others = self._task.uncancel()
             if kind is asyncio.CancelledError and not others:
                 raise TimeoutError(f"the effect took longer than {self._seconds:g} s") from error

@@ -14,6 +14,8 @@ from collections.abc import Coroutine
 from datetime import timedelta
 
 from unbroken.engine.bodies import BeginsTooLate, Call, run_body
+from unbroken.engine.cancelling import heed_cancel
+from unbroken.engine.deploys import check_former_names, known_as
 from unbroken.engine.effect_spec import EffectSpec
 from unbroken.engine.incarnation import Incarnation
 from unbroken.engine.leaving import leave
@@ -26,6 +28,7 @@ from unbroken.model.errors import (
     EffectInterrupted,
     ReplayMismatch,
     SerializationError,
+    WeakDurability,
 )
 from unbroken.model.records import Effect, Kind
 from unbroken.serialization.serializer import Payload
@@ -49,14 +52,20 @@ async def perform(
     if is_foreign:
         incarnation.adopt_foreign()
     if spec.aliases:
-        key = _known_as(incarnation, scope, key, spec)
+        key = known_as(scope, key, spec)
     if incarnation.was_cut(key):
         await until_cut_again(scope, key)
+    incarnation.check_cancelled(key)
     effect = incarnation.recorded(key, Kind.CAPTURE)
     digest = incarnation.services.serializer.digest(*arguments)
     if effect is not None:
-        _check_arguments(scope, key, effect.digest, digest)
+        _check_arguments(scope, effect, digest)
         return _replayed(incarnation, effect, spec)
+    # An interruption that the flow was told of lies behind it: a cancel is not raised before that.
+    if incarnation.cancel is not None and f"{key}.begun" not in incarnation.effects:
+        await heed_cancel(scope, key)
+    if incarnation.unread is not None:
+        check_former_names(scope, key, spec, digest)
     running = _run(scope, key, spec, call, digest)
     try:
         return await (_run_foreign(scope, running) if is_foreign else running)
@@ -69,11 +78,11 @@ async def _run_foreign(scope: Scope, running: Coroutine[object, object, object])
     """Count an effect in a task of the user's as a branch: the flow must not leave under it."""
     incarnation = scope.incarnation
     token = SCOPE.set(Scope(incarnation, scope.prefix, asyncio.current_task(), scope.body_of))
-    incarnation.enter_branch()
+    incarnation.enter_foreign(asyncio.current_task())
     try:
         return await running
     finally:
-        incarnation.leave_foreign()
+        incarnation.leave_foreign(asyncio.current_task())
         SCOPE.reset(token)
 
 
@@ -102,11 +111,11 @@ async def _run(scope: Scope, key: str, spec: EffectSpec, call: Call, digest: int
             # A body that swallowed the signal, or failed because of it, has no say any more.
             incarnation.check_sealed()
             if not await _try_again_later(scope, key, spec, error, attempt):
-                await _keep_error(incarnation, key, error, digest)
+                await _keep_error(incarnation, key, spec, error, digest)
         attempt += 1
     effect = Effect(
         key,
-        Kind.CAPTURE,
+        Kind.ONCE if spec.at_most_once else Kind.CAPTURE,
         payload.body,
         payload.type,
         digest=digest,
@@ -124,67 +133,63 @@ async def _begin_once(incarnation: Incarnation, key: str, digest: int | None) ->
     """Commit the marker before the body begins; refuse if it is there already."""
     begun = f"{key}.begun"
     if begun in incarnation.effects:
-        raise EffectInterrupted(key)
+        raise incarnation.blame(key, EffectInterrupted(key))
+    if not incarnation.services.store.is_durable:
+        raise incarnation.park(WeakDurability(key, incarnation.services.store.durability))
     await incarnation.record(
         Effect(begun, Kind.BEGUN, "null", digest=digest, incarnation=incarnation.number)
     )
 
 
 async def _keep_error(
-    incarnation: Incarnation, key: str, error: Exception, digest: int | None
+    incarnation: Incarnation, key: str, spec: EffectSpec, error: Exception, digest: int | None
 ) -> None:
-    """Record an error and raise it as every replay will."""
+    """Record an error and raise it as every replay will.
+
+    What says that an at-most-once effect began stays, also beneath: a restart of the flow must not
+    begin it again.
+    """
     serializer = incarnation.services.serializer
     text = serializer.encode_exception(error)
+    kind = Kind.ONCE if spec.at_most_once else Kind.CAPTURE
     number = incarnation.number
-    effect = Effect(key, Kind.CAPTURE, text, failed=True, digest=digest, incarnation=number)
-    await incarnation.record(effect, clears=incarnation.has_beneath(key))
-    raise serializer.rebuild_exception(text) from error
+    effect = Effect(key, kind, text, failed=True, digest=digest, incarnation=number)
+    clears = incarnation.has_beneath(key) and not incarnation.begins_once(key)
+    await incarnation.record(effect, clears=clears)
+    raise incarnation.blame(key, serializer.rebuild_exception(text)) from error
 
 
 def _replayed(incarnation: Incarnation, effect: Effect, spec: EffectSpec) -> object:
     serializer = incarnation.services.serializer
     if effect.failed:
-        raise serializer.rebuild_exception(effect.body)
+        raise incarnation.blame(effect.key, serializer.rebuild_exception(effect.body))
     try:
         return serializer.decode(Payload(effect.type, effect.body), spec.returns)
     except DeserializationError as error:
         raise incarnation.park(error) from None
 
 
-def _known_as(incarnation: Incarnation, scope: Scope, key: str, spec: EffectSpec) -> str:
-    """Give the key under which the journal knows this effect: a former name, maybe."""
-    if key in incarnation.effects:
-        return key
-    suffix = key[len(scope.prefix) + len(spec.name) :]
-    for alias in spec.aliases:
-        former = f"{scope.prefix}{alias}{suffix}"
-        if former in incarnation.effects or incarnation.has_beneath(former):
-            return former
-    return key
-
-
-def _check_arguments(scope: Scope, key: str, recorded: int | None, given: int | None) -> None:
+def _check_arguments(scope: Scope, effect: Effect, given: int | None) -> None:
     """Refuse a result that belongs to other arguments (H21).
 
     A name used once only reports: the recorded result wins, that is durable execution.
     """
+    incarnation, key = scope.incarnation, effect.key
     name, _, use = key[len(scope.prefix) :].partition("#")
-    differs = None not in (recorded, given) and recorded != given
+    differs = None not in (effect.digest, given) and effect.digest != given
     shifted = scope.shifted.get(name) if scope.shifted else None
     if use and shifted:
-        raise scope.incarnation.park(ReplayMismatch(shifted[0], *_sides(shifted)))
+        raise incarnation.park(ReplayMismatch(shifted[0], *_sides(shifted)))
     if not differs:
         return
-    sides = (f"arguments with digest {given}", f"arguments with digest {recorded}")
-    if use or f"{scope.prefix}{name}#2" in scope.incarnation.effects:
-        raise scope.incarnation.park(ReplayMismatch(key, *sides))
+    sides = (f"arguments with digest {given}", f"arguments with digest {effect.digest}")
+    is_repeated = use or f"{scope.prefix}{name}#2" in incarnation.effects
+    if is_repeated or incarnation.services.own_runs.recorded(incarnation, effect):
+        raise incarnation.park(ReplayMismatch(key, *sides))
     if scope.shifted is None:
         scope.shifted = {}
     scope.shifted[name] = (key, sides[0])
-    scope.incarnation.emit(
-        "effect.arguments_changed", f"{key!r}: {sides[0]}, recorded were {sides[1]}"
-    )
+    incarnation.emit("effect.arguments_changed", f"{key!r}: {sides[0]}, recorded were {sides[1]}")
 
 
 def _sides(shifted: tuple[str, str]) -> tuple[str, str]:
@@ -227,8 +232,11 @@ def _stay(delay: timedelta, suspend_above: timedelta) -> float:
 
 async def _renew_lease(incarnation: Incarnation) -> None:
     """Begin no body while others may believe this replica dead (R5)."""
-    if not await incarnation.services.replica.renew():
-        incarnation.seal(Lost())
+    replica = incarnation.services.replica
+    # The answer to a beat may itself take longer than a lease.
+    while not incarnation.is_sealed and replica.lease_is_over():
+        if not await replica.renew():
+            incarnation.seal(Lost())
     incarnation.check_sealed()
 
 

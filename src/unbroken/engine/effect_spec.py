@@ -25,11 +25,14 @@ LAMBDA = "<lambda>"
 
 
 class EffectSpec(msgspec.Struct, frozen=True):
-    """How to name, run and keep one effect. `timeout` is in seconds."""
+    """How to name, run and keep one effect. `timeout` is in seconds.
+
+    `aliases` are its former names; None says that nobody knows, nothing that there are none.
+    """
 
     name: str
     explicit: bool = False
-    aliases: tuple[str, ...] = ()
+    aliases: tuple[str, ...] | None = None
     at_most_once: bool = False
     retry: Retry | None = None
     timeout: float | None = None

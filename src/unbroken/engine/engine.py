@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from unbroken.engine.committer import Committer
@@ -21,7 +21,7 @@ from unbroken.engine.poller import Poller
 from unbroken.engine.reaper import Reaper
 from unbroken.engine.services import Services
 from unbroken.engine.warmth import WarmBudget
-from unbroken.model.errors import AppNotRunning, BatchRefused, StoreError
+from unbroken.model.errors import AppNotRunning, BatchRefused, StoreError, StoreUnavailable
 from unbroken.model.records import Claimed, Delivery, FlowRef, Message, Outcome, Status
 from unbroken.stores.batch import Append, Appended, NewMessage, Start, Started
 
@@ -39,6 +39,7 @@ class Engine:
         self.completions = Completions()
         self.executor = Executor(services, self.completions)
         self._parts = Parts(services.clock, services.events, services.rest)
+        self.has_started = False
         self._is_stopping = False
         self._is_stopped = False
 
@@ -56,6 +57,7 @@ class Engine:
             on_landed=self._landed,
             on_audit=self._adopt_owned,
         )
+        await self._mend()
         await services.replica.register(self._lost)
         self.poller = Poller(services, self.executor, self.completions, list(services.types))
         services.look_for_work = self.poller.look
@@ -63,10 +65,10 @@ class Engine:
         self.executor.on_due = self.poller.expect
         self.executor.on_moved = self.poller.read_again
         self.executor.on_room = self._room_again
-        self.executor.on_told = self._deliver_told
+        services.deliver = self._deliver_told
         services.clock.attach(services.rest)
-        self._parts.run(services.committer.run, counts=True)
-        self._parts.run(self.poller.run, counts=True)
+        self._parts.run(services.committer.run)
+        self._parts.run(self.poller.run)
         reaper = Reaper(services, self._found_dead)
         bus = services.store.bus()
         self._parts.run(lambda: bus.listen(self.poller.look, reaper.look))
@@ -75,6 +77,27 @@ class Engine:
             self._parts.run(self._audit)
             if services.settings.retention is not None:
                 self._parts.run(self._forget_ended)
+        self.has_started = True
+
+    async def _mend(self) -> None:
+        """Let flows try again that were parked because code and journal did not fit.
+
+        This start may be the deploy that repairs it. Who waited for them was told that they parked.
+        """
+        services = self.services
+        if not services.settings.execute:
+            return
+        backoff = services.backoff()
+        while True:
+            try:
+                mended = await services.store.mend(list(services.types))
+                break
+            except StoreUnavailable as error:
+                services.replica.report_unavailable(error)
+                await backoff.pause()
+        if mended:
+            text = f"{mended} parked flow(s) try again with this code"
+            services.events.emit(Event("flows.mended", text, level=logging.WARNING))
 
     async def stop(self, grace: float) -> None:
         """Hand every flow over and leave; after it nothing runs and nothing is written."""
@@ -99,7 +122,7 @@ class Engine:
 
     async def _leave(self, handing_over: asyncio.Task[None]) -> None:
         """Take leave of the store, and let nothing of the engine run on."""
-        self.executor.give_up_all()
+        self.executor.leave()
         self.services.replica.stop_beating()
         await self._parts.end()
         if handing_over.done() and not handing_over.cancelled():
@@ -204,9 +227,26 @@ class Engine:
         if not isinstance(started, Started) or not started.created:
             return
         if start.owned:
-            self.executor.run(Claimed(started.flow, 1, start.param, 0))
+            self.executor.run(self._first_claim(start, started.flow))
         elif start.due_at is not None:
             self.poller.expect(start.due_at)
+
+    def _first_claim(self, start: Start, flow: FlowRef) -> Claimed:
+        """Give what a claim of a flow that was just created would have found."""
+        now, messages = self.services.replica.now(), dict[str, Message]()
+        for position, new in enumerate(start.messages, 1):
+            message = Message(position, new.key, new.type, new.body, now)
+            messages.setdefault(new.key, message)
+        return Claimed(
+            flow,
+            1,
+            start.param,
+            len(start.messages),
+            effects=start.effects,
+            messages=tuple(messages.values()),
+            code=start.code,
+            depth=start.depth,
+        )
 
     def may_run_here(self) -> bool:
         """Whether a new flow may begin in this process at once."""
@@ -217,17 +257,41 @@ class Engine:
         )
 
     async def append(
-        self, type: str, id: str, messages: Sequence[NewMessage], start: Start | None = None
+        self,
+        type: str,
+        id: str,
+        messages: Sequence[NewMessage],
+        start: Start | None = None,
+        *,
+        cancels: bool = False,
     ) -> list[Delivery]:
-        """Put messages into a flow's inbox and wake it; `start` makes it first if it is absent."""
-        append = Append(type, id, tuple(messages))
+        """Put messages into a flow's inbox and wake it; `start` makes it first if it is absent.
+
+        `cancels`: from now on it cannot end well.
+        """
+        append = Append(type, id, tuple(messages), cancels)
         parts = (append,) if start is None else (start, append)
+        return list((await self._append(parts, messages, _ignore)).deliveries)
+
+    async def put_question(
+        self, type: str, id: str, question: NewMessage, first: Callable[[object], None]
+    ) -> Appended:
+        """Put a question into a flow's inbox; `first` hears what became of it before the flow."""
+        return await self._append((Append(type, id, (question,)),), [question], first)
+
+    async def _append(
+        self,
+        parts: Sequence[Start | Append],
+        messages: Sequence[NewMessage],
+        first: Callable[[object], None],
+    ) -> Appended:
         future = self._committer().submit(*parts, inside=False)
+        future.add_done_callback(lambda done: first(_answer_of(done)))
         future.add_done_callback(lambda done: self._deliver(_answer_of(done), messages))
         appended = _last(await asyncio.shield(future))
         if not isinstance(appended, Appended):
             raise AppNotRunning("the app was stopped before the message was stored")
-        return list(appended.deliveries)
+        return appended
 
     def _deliver(self, appended: object, messages: Sequence[NewMessage]) -> None:
         """Hand accepted messages to a flow that runs here, or see that it is claimed."""
@@ -270,12 +334,19 @@ class Engine:
             self.completions.forget(flow.number, future)
 
     async def find(self, type: str, id: str) -> Outcome | None:
-        """Read how a flow stands."""
-        self.services.rest.begin()
+        """Read how a flow stands; waits for as long as the store does not answer."""
+        services = self.services
+        backoff = services.backoff()
+        services.rest.begin()
         try:
-            return await self.services.store.find(type, id)
+            while True:
+                try:
+                    return await services.store.find(type, id)
+                except StoreUnavailable as error:
+                    services.replica.report_unavailable(error)
+                    await backoff.pause()
         finally:
-            self.services.rest.end()
+            services.rest.end()
 
     def _committer(self) -> Committer:
         if self._is_stopping:
@@ -311,6 +382,9 @@ def _answer_of(done: Answers) -> object:
 
 def _last(answers: tuple[object, ...] | None) -> object:
     return answers[-1] if answers else None
+
+
+def _ignore(_: object) -> None: ...
 
 
 def _cancel(task: asyncio.Task[None]) -> None:

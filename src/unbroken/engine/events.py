@@ -8,6 +8,7 @@ from collections.abc import Callable
 import msgspec
 
 logger = logging.getLogger("unbroken")
+MOST_TOLD_ONCE = 1_000
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -25,10 +26,18 @@ class Events:
 
     def __init__(self) -> None:
         self._listeners: list[Callable[[Event], None]] = []
+        self._told: set[tuple[str, str]] = set()
 
     def subscribe(self, listener: Callable[[Event], None]) -> None:
         """Call `listener` with each event; an error in it is logged and goes no further."""
         self._listeners.append(listener)
+
+    def emit_once(self, event: Event, about: str) -> None:
+        """Tell everyone, unless an event of this name was told about the same before."""
+        told = (event.name, about)
+        if told not in self._told and len(self._told) < MOST_TOLD_ONCE:
+            self._told.add(told)
+            self.emit(event)
 
     def emit(self, event: Event) -> None:
         """Tell everyone."""

@@ -11,31 +11,35 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
+from contextvars import copy_context
+from functools import partial
 
+from unbroken.engine.cancelling import begin_limit, cancel_message, cancel_of, live_children
 from unbroken.engine.completions import Completions, message_of
+from unbroken.engine.deploys import check_all_read
+from unbroken.engine.endings import again, cancelled, change_of, failed, is_own_cancel, outcome_of
 from unbroken.engine.incarnation import Incarnation
-from unbroken.engine.outcomes import Ending, Failed, Lost, Parked, Released, Succeeded, Suspended
+from unbroken.engine.outcomes import (
+    Cancelled,
+    Continued,
+    Ending,
+    Failed,
+    Lost,
+    Parked,
+    Released,
+    Retried,
+    Succeeded,
+    Suspended,
+)
+from unbroken.engine.questions import warn_of_unanswered
 from unbroken.engine.scope import SCOPE, Scope
 from unbroken.engine.services import Services
 from unbroken.model import signals
-from unbroken.model.errors import (
-    BatchRefused,
-    DeserializationError,
-    ForgottenAwait,
-    StoreError,
-    UsageError,
-)
-from unbroken.model.records import Claimed, Outcome, Status
-from unbroken.stores.batch import (
-    Answer,
-    Appended,
-    Change,
-    Changed,
-    End,
-    NewMessage,
-    Release,
-    Suspend,
-)
+from unbroken.model.errors import BatchRefused, DeserializationError, ForgottenAwait, StoreError
+from unbroken.model.records import Claimed
+from unbroken.stores.batch import Answer, Appended, Changed, NewMessage
+
+LEFT_BY_ITSELF = (Succeeded, Failed, Retried, Cancelled)
 
 
 class Executor:
@@ -46,59 +50,63 @@ class Executor:
         self._completions = completions
         self.residents: dict[int, Incarnation] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._context = copy_context()
         self._emptied: asyncio.Future[None] | None = None
         self._is_stopping = False
+        self._is_over = False
         self.on_due: Callable[[int], None] = _ignore
         self.on_moved: Callable[[int], None] = _ignore
         self.on_room: Callable[[], None] = _nothing
-        self.on_told: Callable[[Appended, NewMessage], None] = _ignore_told
 
-    def run(self, claimed: Claimed) -> None:
-        """Run a flow that this replica owns; a flow that is here already is left alone."""
+    def run(self, claimed: Claimed, *, again: bool = False) -> None:
+        """Run a flow that this replica owns; a flow that is here already is left alone.
+
+        `again`: the same incarnation, because what it waited for came while it was leaving.
+        """
         number = claimed.flow.number
         if number in self.residents:
             return
         self._services.rest.begin()
         incarnation = self._begin(claimed)
         self.residents[number] = incarnation
+        is_new = claimed.incarnation == 1 and not (again or claimed.effects)
+        if is_new and incarnation.cancel is not None:
+            incarnation.seal(Cancelled())  # it never begins
         # Held by the incarnation, and that by `residents` for as long as it is in memory.
         incarnation.task = asyncio.create_task(self._run(incarnation), name=claimed.flow.id)
 
     def _begin(self, claimed: Claimed) -> Incarnation:
         incarnation = Incarnation(claimed, self._services)
+        self._services.own_runs.begins(incarnation)
         incarnation.is_stopping = self._is_stopping
         return incarnation
 
     async def _run(self, incarnation: Incarnation) -> None:
-        while True:
-            try:
-                # One frame for a flow in memory: all else happens before it and after it.
-                value = await self._first_line(incarnation)
-                incarnation.seal(self._returned(incarnation, value))
-            except (KeyboardInterrupt, SystemExit):
-                incarnation.seal(Lost())  # the process ends: another one takes the flow
-                self._forget(incarnation)
-                raise
-            except BaseException as error:  # noqa: BLE001  a flow's failure becomes data
-                incarnation.seal(self._raised(incarnation, error))
-            await self._end_foreign(incarnation)
-            if incarnation.is_finishing:
-                return
-            again = await self.finish(incarnation)
-            if again is None:
-                return
-            task = incarnation.task
-            incarnation = self._begin(again)
-            incarnation.task = task
-            self.residents[again.flow.number] = incarnation
-            self._services.rest.begin()
-            self.on_moved(again.flow.number)
+        try:
+            # One frame for a flow in memory: all else happens before it and after it.
+            value = await self._first_line(incarnation)
+            incarnation.seal(self._returned(incarnation, value))
+        except GeneratorExit:
+            raise  # the event loop is gone
+        except (KeyboardInterrupt, SystemExit):
+            incarnation.seal(Lost())  # the process ends: another one takes the flow
+            self._forget(incarnation)
+            raise
+        except BaseException as error:  # noqa: BLE001  a flow's failure becomes data
+            incarnation.seal(self._raised(incarnation, error))
+        await self._end_foreign(incarnation)
+        if not incarnation.is_finishing:
+            await self._finish_and_go_on(incarnation)
 
     # user code
 
     def _first_line(self, incarnation: Incarnation) -> Awaitable[object]:
         """Begin the flow's code, in a scope of its own."""
+        if incarnation.is_sealed:
+            raise signals.Suspended
         flow_type = self._services.types[incarnation.flow.type]
+        if flow_type.timeout is not None:
+            begin_limit(incarnation, flow_type.timeout)
         SCOPE.set(Scope(incarnation, "", asyncio.current_task()))
         args, kwargs = flow_type.decode(incarnation.param)
         incarnation.param = ""  # a run from the first line reads the flow anew
@@ -109,6 +117,11 @@ class Executor:
             self._warn_ignored(incarnation, "returned")
             return Lost()
         self._check_forgotten(incarnation)
+        if incarnation.cancelled_at is not None:
+            return cancelled(incarnation)
+        unread = check_all_read(incarnation)
+        if unread is not None:
+            return Parked(self._services.serializer.encode_exception(unread))
         returns = self._services.types[incarnation.flow.type].returns
         payload, _ = self._services.serializer.round_trip(value, returns)
         return Succeeded(payload.body, payload.type)
@@ -120,12 +133,14 @@ class Executor:
             return Parked(encode(error))
         if signals.is_signal(error):
             return Lost()
+        if is_own_cancel(incarnation, error) and not incarnation.is_sealed:
+            return cancelled(incarnation)
         if incarnation.is_sealed:
             if isinstance(error, Exception):
                 self._warn_ignored(incarnation, f"raised {type(error).__name__}")
             return Lost()
-        failure = error if isinstance(error, Exception) else _as_failure(error)
-        return Failed(encode(failure), error)
+        flow_type = self._services.types[incarnation.flow.type]
+        return again(incarnation, flow_type, failed(incarnation, error))
 
     @staticmethod
     def _check_forgotten(incarnation: Incarnation) -> None:
@@ -144,7 +159,7 @@ class Executor:
             return
         for task in left:
             task.cancel()
-        if isinstance(incarnation.ending, (Succeeded, Failed)):
+        if isinstance(incarnation.ending, LEFT_BY_ITSELF):
             names = ", ".join(task.get_name() for task in left)
             text = f"tasks were left running at the flow's end and were cancelled: {names}"
             incarnation.emit("flow.tasks_left", text, logging.WARNING)
@@ -169,7 +184,7 @@ class Executor:
     def watch_leaving(self, incarnation: Incarnation) -> None:
         """The incarnation was sealed: its code may take its time to leave, but not for ever."""
         task = incarnation.task
-        if task is None or isinstance(incarnation.ending, (Succeeded, Failed)):
+        if task is None or isinstance(incarnation.ending, LEFT_BY_ITSELF):
             return
         clock = self._services.clock
         grace = clock.monotonic() + self._services.settings.unwind_grace
@@ -186,17 +201,18 @@ class Executor:
         incarnation.is_finishing = True
         if incarnation.task is not None:
             incarnation.task.cancel()
-        self._hold(asyncio.create_task(self._finish_alone(incarnation)))
+        self._hold(asyncio.create_task(self._finish_and_go_on(incarnation)))
 
     def _hold(self, task: asyncio.Task[None] | None) -> None:
         if task is not None:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _finish_alone(self, incarnation: Incarnation) -> None:
+    async def _finish_and_go_on(self, incarnation: Incarnation) -> None:
         again = await self.finish(incarnation)
-        if again is not None:
-            self.run(again)
+        if again is not None and not self._is_over:
+            # Context variables that the flow has set last one incarnation.
+            self._context.copy().run(partial(self.run, again, again=True))
             self.on_moved(again.flow.number)
 
     async def finish(self, incarnation: Incarnation) -> Claimed | None:
@@ -226,66 +242,97 @@ class Executor:
             except BatchRefused as error:
                 if isinstance(ending, Parked):
                     raise  # not even that: the next audit finds the flow and tries again
-                ending = Parked(self._services.serializer.encode_exception(error))
+                text = self._services.serializer.encode_exception(error)
+                ending = Parked(text, mendable=False)
                 continue
             if answer is None or answer.answer is Answer.REFUSED:
                 return None
             if answer.answer is Answer.ACCEPTED:
                 self._ended(incarnation, ending)
-                self._tell_parents(incarnation, answer)
-                return None
-            moved = await self._read_again(incarnation)
+                self._tell(incarnation, ending, answer)
+                return await self._go_on(incarnation) if isinstance(ending, Continued) else None
+            moved = await self._read_again(incarnation, incarnation.number)
             if moved is None:
                 return None
-            if isinstance(ending, Suspended):
+            if isinstance(ending, (Suspended, Continued)):
                 return moved
             incarnation.parents = moved.parents
+            if isinstance(ending, Retried):
+                ending = ending.failed  # a cancel was asked: it does not run again
+            elif isinstance(ending, Succeeded) and answer.cancel:
+                ending = Cancelled()
         return None
 
+    async def _go_on(self, incarnation: Incarnation) -> Claimed | None:
+        """Read a flow that continues as new, to begin it at once."""
+        if self._services.replies.asked():
+            self._services.look_for_work()  # who asked and was left without an answer hears of it
+        return await self._read_again(incarnation, incarnation.number + 1)
+
     async def _submit(self, incarnation: Incarnation, ending: Ending) -> Changed | None:
-        change = _change_of(incarnation, ending)
-        records = incarnation.take_unflushed()
-        answers = await self._services.committer.submit(*records, change, inside=True)
-        answer = answers[-1] if answers else None
+        code = self._services.types[incarnation.flow.type].code
+        change = change_of(incarnation, ending, code)
+        parts = (*incarnation.take_unflushed(), change)
+        # A child that was started beside the cancel was not asked with the others.
+        refs = live_children(incarnation.effects) if isinstance(ending, Cancelled) else ()
+        storing = self._services.committer.submit(*parts, *map(cancel_of, refs), inside=True)
+        answers = await storing
+        if answers is None:
+            return None
+        for appended in answers[len(parts) :]:
+            if isinstance(appended, Appended):
+                self._services.deliver(appended, cancel_message())
+        answer = answers[len(parts) - 1]
         return answer if isinstance(answer, Changed) else None
 
-    async def _read_again(self, incarnation: Incarnation) -> Claimed | None:
+    async def _read_again(self, incarnation: Incarnation, number: int) -> Claimed | None:
         """Read the flow as it is now; None if it is not ours."""
         services = self._services
         backoff = services.backoff()
-        while True:
+        while not self._is_over:
             try:
                 found = await services.store.load(services.replica.id, [incarnation.flow.number])
             except StoreError as error:
                 services.replica.report_unavailable(error)
                 await backoff.pause()
                 continue
-            ours = [one for one in found if one.incarnation == incarnation.number]
+            ours = [one for one in found if one.incarnation == number]
             return ours[0] if ours else None
+        return None
 
     def _ended(self, incarnation: Incarnation, ending: Ending) -> None:
+        if not isinstance(ending, (Suspended, Released)):
+            self._services.own_runs.ends(incarnation)
+        if isinstance(ending, (Succeeded, Failed, Cancelled, Continued)):
+            warn_of_unanswered(incarnation)
         match ending:
             case Suspended(due_at=due_at):
                 if due_at is not None:
                     self.on_due(due_at)
-            case Released() | Lost():
+            case Retried(due_at=due_at, failed=failure):
+                self.on_due(due_at)
+                text = f"with {type(failure.live).__name__}; it runs again as declared"
+                incarnation.emit("flow.retried", text, logging.WARNING)
+            case Released() | Lost() | Continued():
                 pass
-            case Succeeded() | Failed() | Parked():
+            case Succeeded() | Failed() | Cancelled() | Parked():
                 live = ending.live if isinstance(ending, Failed) else None
                 if isinstance(ending, Failed):
                     incarnation.emit("flow.failed", f"with {type(live).__name__}", logging.WARNING)
                 if isinstance(ending, Parked):
                     error = self._services.serializer.error_info(ending.error)
                     incarnation.emit("flow.parked", f"because of {error.type}", logging.ERROR)
-                self._completions.resolve(_outcome_of(incarnation, ending), live)
+                self._completions.resolve(outcome_of(incarnation, ending), live)
 
-    def _tell_parents(self, incarnation: Incarnation, answer: Changed) -> None:
-        """Hand the outcome to parents that run here; the store has told the others."""
-        if isinstance(incarnation.ending, (Succeeded, Failed)):
-            message = message_of(_outcome_of(incarnation, incarnation.ending))
+    def _tell(self, incarnation: Incarnation, ending: Ending, answer: Changed) -> None:
+        """Hand messages of the end to flows that run here; the store has told the others."""
+        deliver = self._services.deliver
+        if isinstance(ending, (Succeeded, Failed, Cancelled)):
+            message = message_of(outcome_of(incarnation, ending))
             for parent, told in zip(incarnation.parents, answer.told, strict=False):
-                keyed = NewMessage(parent.key, message.type, message.body)
-                self.on_told(told, keyed)
+                deliver(told, NewMessage(parent.key, message.type, message.body))
+        for appended, granted in answer.granted:
+            deliver(appended, granted)
 
     # stopping
 
@@ -305,6 +352,11 @@ class Executor:
                 if incarnation.task is not None:
                     incarnation.task.cancel()
 
+    def leave(self) -> None:
+        """The app is over: give up everything, and begin nothing that an answer still asks for."""
+        self._is_over = True
+        self.give_up_all()
+
     def give_up_all(self) -> None:
         """The replica is gone: seal everything; the same flows may come back under another id."""
         self.stop_now(Lost())
@@ -319,53 +371,7 @@ class Executor:
             await self._emptied
 
 
-def _change_of(incarnation: Incarnation, ending: Ending) -> Change:
-    flow, number = incarnation.flow, incarnation.number
-    match ending:
-        case Suspended(due_at=due_at):
-            return Suspend(flow, number, incarnation.inbox.counter, due_at)
-        case Released():
-            return Release(flow, number)
-        case Succeeded() | Failed() | Parked():
-            outcome = _outcome_of(incarnation, ending)
-            told = None if outcome.status == Status.PARKED else message_of(outcome)
-            return End(
-                flow,
-                number,
-                outcome.status,
-                outcome.body,
-                outcome.type,
-                outcome.error,
-                incarnation.parents if told else (),
-                told,
-            )
-        case Lost():
-            msg = "a lost incarnation writes nothing"
-            raise AssertionError(msg)
-
-
-def _outcome_of(incarnation: Incarnation, ending: Succeeded | Failed | Parked) -> Outcome:
-    match ending:
-        case Succeeded(body=body, type=type_name):
-            return Outcome(incarnation.flow, Status.DONE, body, type_name)
-        case Failed(error=error):
-            return Outcome(incarnation.flow, Status.FAILED, error=error)
-        case Parked(error=error):
-            return Outcome(incarnation.flow, Status.PARKED, error=error)
-
-
-def _as_failure(error: BaseException) -> UsageError:
-    name = type(error).__name__
-    return UsageError(
-        f"the flow's own code raised {name}({error}), which is no Exception: raise an error of "
-        "your own"
-    )
-
-
 def _ignore(_: int) -> None: ...
 
 
 def _nothing() -> None: ...
-
-
-def _ignore_told(told: Appended, message: NewMessage) -> None: ...

@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from unbroken.model.retry import Retry
+
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
 
@@ -14,7 +16,7 @@ class FlowType(msgspec.Struct, frozen=True):
     """How to run one type of flow.
 
     `run` begins one incarnation. `decode` may raise DeserializationError. `returns` is the
-    annotation of the result.
+    annotation of the result. `timeout` is in seconds; `code` is the version of the flow's code.
     """
 
     name: str
@@ -23,3 +25,6 @@ class FlowType(msgspec.Struct, frozen=True):
     decode: Callable[[str], Arguments]
     returns: object
     aliases: tuple[str, ...] = ()
+    retry: Retry | None = None
+    timeout: float | None = None
+    code: int = 1

@@ -1,86 +1,113 @@
-"""One run of a flow from its first line: its journal, its waits, and its seal.
+"""One run of a flow from its first line: what it writes, how it is cancelled, and its seal.
 
-The journal is what is recorded so far. *Sealing* ends the incarnation: from then on every use of
-the engine raises `Suspended`, nothing is written, and whatever the user's code still returns or
-raises is ignored. An incarnation is *blocked* when all its branches wait; then it may leave memory.
+*Sealing* ends the incarnation: from then on every use of the engine raises `Suspended`, nothing is
+written, and whatever the user's code still returns or raises is ignored.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
 
 from unbroken.engine.batching import RecordEntry
-from unbroken.engine.blocking import awaited_by, running_behind
 from unbroken.engine.committer import Committer
 from unbroken.engine.events import Event
 from unbroken.engine.inbox import Inbox
+from unbroken.engine.journal import RESULTS, TO_NOBODY_ELSE
 from unbroken.engine.outcomes import Ending, Lost, Parked, Released, Suspended
-from unbroken.engine.scope import is_counted_task
+from unbroken.engine.scope import SCOPE, is_counted_task
 from unbroken.engine.services import Services
+from unbroken.engine.standing import Standing
 from unbroken.engine.wait import Wait
 from unbroken.model import signals
-from unbroken.model.errors import ReplayMismatch
+from unbroken.model.clock import Alarm
+from unbroken.model.errors import (
+    BatchRefused,
+    DeserializationError,
+    FlowCancelled,
+    FlowTimedOut,
+    ReplayMismatch,
+    WeakDurability,
+)
 from unbroken.model.records import Claimed, Effect, FlowRef, Kind, Message, Parent
-from unbroken.stores.batch import Record
+from unbroken.stores.batch import Also, Publish, Record
+
+if TYPE_CHECKING:
+    from unbroken.engine.places import Places
 
 PATIENCE_WITH_LATE_CALLS = 100
-SUSPECT_AFTER = 2
+MOST_CULPRITS = 16
+CANCEL = "~cancel"
+MENDABLE = (ReplayMismatch, DeserializationError, WeakDurability)
+E = TypeVar("E", bound=BaseException)
 
 
-class Incarnation:
+class Cancel(msgspec.Struct, frozen=True):
+    """A cancel that was asked for: by a message at a position, or by the flow's own time-out."""
+
+    position: int | None = None
+
+
+class FlowLimit:
+    """When the flow's own time-out cancels it."""
+
+    __slots__ = ("alarm", "instant")
+
+    def __init__(self, instant: int, alarm: Alarm) -> None:
+        self.instant = instant
+        self.alarm = alarm
+
+
+class Incarnation(Standing):
     """The state of one run of one flow in this process."""
 
     __slots__ = (
-        "_active",
-        "_cuts",
         "_late_calls",
-        "_marked",
-        "_promised",
-        "_root_stands_still",
+        "_state",
         "_unflushed",
-        "_waits",
-        "crashes",
-        "effects",
-        "ending",
+        "cancel",
+        "code",
+        "culprits",
+        "depth",
+        "failures",
         "flow",
-        "foreign",
         "inbox",
         "is_finishing",
         "is_stopping",
+        "limit",
         "number",
         "param",
         "parents",
-        "replaying",
-        "services",
-        "task",
+        "places",
     )
 
     def __init__(self, claimed: Claimed, services: Services) -> None:
+        super().__init__(claimed, services)
         self.flow: FlowRef = claimed.flow
         self.number = claimed.incarnation
         self.param = claimed.param
-        self.crashes = claimed.crashes
         self.parents: tuple[Parent, ...] = claimed.parents
-        self.effects: dict[str, Effect] = {}
-        self._marked: set[str] | None = None
-        for effect in claimed.effects:
-            self.remember(effect)
+        self.failures = claimed.failures
+        self.code = claimed.code
+        self.depth = claimed.depth
         self.inbox = Inbox(claimed.messages, claimed.inbox)
-        self.services = services
-        self.replaying = bool(claimed.effects)
-        self.ending: Ending | None = None
         self.is_stopping = False
         self.is_finishing = False
-        self.task: asyncio.Task[None] | None = None
-        self._promised: dict[str, None] | None = None
-        self.foreign: set[asyncio.Task[object]] | None = None
-        self._active = 1
+        self.culprits: list[tuple[BaseException, tuple[str, ...]]] | None = None
+        self.limit: FlowLimit | None = None
+        self.cancel: Cancel | None = None
+        self.places: Places | None = None
         self._late_calls = 0
-        self._root_stands_still = False
-        self._waits: list[Wait] | None = None
-        self._unflushed: list[Record] | None = None
-        self._cuts = any(effect.kind == Kind.CUT for effect in claimed.effects)
+        self._unflushed: dict[str, Record] | None = None
+        self._state: Publish | None = None
+        unheard, asked = self.find_cancel(), self.inbox.take_named(CANCEL)
+        if unheard is not None:
+            self.ask_to_cancel(Cancel(unheard.digest))
+        if asked is not None:
+            self.ask_to_cancel(Cancel(asked.position))
 
     # the seal
 
@@ -89,21 +116,15 @@ class Incarnation:
         """Whether the incarnation is over."""
         return self.ending is not None
 
-    @property
-    def is_suspect(self) -> bool:
-        """Whether the flow may be one that takes its process down: it lost it again and again."""
-        return self.crashes >= SUSPECT_AFTER
-
     def seal(self, ending: Ending) -> None:
         """End the incarnation: wake every wait with the signal that takes the user's code down."""
         if self.ending is not None:
             return
         self.ending = ending
+        if self.limit is not None:
+            self.limit.alarm.cancel()
         self.services.watch_leaving(self)
-        for wait in self._waits or ():
-            if not wait.future.done():
-                self._resume(wait)
-                wait.future.set_exception(signals.Suspended())
+        self.unwind_waits()
 
     def check_open(self) -> None:
         """Raise the signal if the incarnation is over, or ends here because the process stops."""
@@ -134,65 +155,66 @@ class Incarnation:
         return self._late_calls > PATIENCE_WITH_LATE_CALLS
 
     def park(self, error: Exception) -> signals.Suspended:
-        """Seal because code and journal do not fit; raise what is returned."""
-        self.seal(Parked(self.services.serializer.encode_exception(error)))
+        """Seal because the flow cannot go on as things are; raise what is returned.
+
+        Another start of an app tries again, unless what is stored is damaged or was refused.
+        """
+        text = self.services.serializer.encode_exception(error)
+        self.seal(Parked(text, mendable=isinstance(error, MENDABLE)))
         return signals.Suspended()
+
+    def suspend(self) -> None:
+        """Leave memory: seal, due at the first deadline of the waits, or of the flow itself."""
+        self.leave_until(self.next_deadline())
+
+    def leave_until(self, due_at: int | None) -> None:
+        """Seal as a suspension, until an instant, the flow's own time-out, or a message."""
+        if self.limit is not None and self.cancelled_at is None:
+            due_at = self.limit.instant if due_at is None else min(due_at, self.limit.instant)
+        self.seal(Suspended(due_at))
+
+    def goes_on(self) -> None:
+        """A branch runs again."""
+        self.services.rest.begin()
+        self.services.warmth.warm(self)
+
+    def stands_still(self, stay: float) -> None:
+        """All branches wait: the flow may leave memory after `stay` seconds."""
+        self.services.warmth.cool(self, stay)
+        self.services.rest.end()
 
     # the journal
 
-    def promise(self, key: str) -> None:
-        """Somebody took a key and is to await what it stands for."""
-        self._promised = self._promised or {}
-        self._promised[key] = None
-
-    def is_awaited(self, key: str) -> None:
-        """What a key stands for is being awaited."""
-        promised = self._promised
-        if promised is not None and key in promised:
-            del promised[key]
-            if not promised:
-                self._promised = None  # an emptied dict keeps its size
-
-    def forgotten(self) -> list[str]:
-        """Give the keys that were taken and never awaited."""
-        return [key for key in self._promised or () if not self.was_cut(key)]
-
-    def remember(self, effect: Effect) -> None:
-        """Hold an effect, and remember beneath which keys it lies."""
-        key = effect.key
-        self.effects[key] = effect
-        if "." in key or "/" in key:
-            ends = [at for at, mark in enumerate(key) if mark in "./"]
-            self._marked = self._marked or set()
-            self._marked.update(key[:end] for end in ends)
-
-    def has_beneath(self, key: str) -> bool:
-        """Whether anything is recorded beneath a key."""
-        return self._marked is not None and key in self._marked
-
     def recorded(self, key: str, kind: Kind) -> Effect | None:
         """Look a key up. Another kind under the key parks the flow, with both sides named."""
-        effect = self.effects.get(key)
-        if effect is None:
-            if self.replaying:
-                self.replaying = False
-            return None
-        if effect.kind != kind:
-            raise self.park(ReplayMismatch(key, f"a {kind.value}", f"a {effect.kind}"))
-        return effect
-
-    def was_cut(self, key: str) -> bool:
-        """Whether the user's own cancel cut this effect or wait."""
-        return self._cuts and f"{key}.cut" in self.effects
+        effect = self.look_up(key)
+        if effect is None and self._state is not None and not self.replaying:
+            self._ready_committer()  # what is new comes now: the newest state shows before it
+        if effect is None or effect.kind == kind:
+            return effect
+        if effect.kind in RESULTS and kind in RESULTS:
+            return effect
+        raise self.park(ReplayMismatch(key, f"a {kind.value}", f"a {effect.kind}"))
 
     async def record(
-        self, effect: Effect, *, consumes: int | None = None, clears: bool = False
+        self,
+        effect: Effect,
+        *,
+        consumes: tuple[int, ...] = (),
+        clears: bool = False,
+        also: Also | None = None,
     ) -> None:
         """Write an effect and wait for its commit. A cancel waits for it, and then goes on.
 
         Raises `Suspended` if the incarnation is over or not this replica's any more.
         """
-        entry = self._hand_over(effect, consumes, clears=clears)
+        committer = self._ready_committer()
+        self.remember(effect)
+        if self.held is not None and effect.kind not in TO_NOBODY_ELSE:
+            for position in consumes:
+                self.hold(SCOPE.get().prefix, position)
+        record = Record(self.flow.number, self.number, effect, consumes, clears, also)
+        entry = committer.record(record)
         future = entry.future
         assert future is not None
         try:
@@ -207,49 +229,86 @@ class Incarnation:
         if self.foreign:
             self._look_again(None)
 
-    def _hand_over(self, effect: Effect, consumes: int | None, *, clears: bool) -> RecordEntry:
-        committer = self._ready_committer()
-        self.remember(effect)
-        return committer.record(Record(self.flow.number, self.number, effect, consumes, clears))
-
     def _ready_committer(self) -> Committer:
         """Give the committer, after what was kept for the next write; raises the signal."""
         if self.ending is not None:
             self.check_sealed()
         committer = self.services.committer
-        if self._unflushed:
-            for record in self.take_unflushed():
-                committer.record(record, on_lost=self._not_landed)
+        if self._unflushed or self._state:
+            for part in self.take_unflushed():
+                if isinstance(part, Record):
+                    committer.record(part, on_lost=self._not_landed)
+                else:
+                    committer.submit(part, inside=True).add_done_callback(self._not_shown)
         return committer
 
-    def queue_and_go_on(self, effect: Effect) -> None:
+    def _not_shown(self, done: asyncio.Future[tuple[object, ...] | None]) -> None:
+        error = None if done.cancelled() else done.exception()
+        if isinstance(error, BatchRefused):
+            self.park(error)
+
+    def queue_and_go_on(
+        self, effect: Effect, *, consumes: tuple[int, ...] = (), also: Also | None = None
+    ) -> None:
         """Hand an effect over and go on at once; order is kept. If it is refused, all ends here.
 
         It is not held in memory: whoever records it keeps what it says.
         """
         committer = self._ready_committer()
-        committer.record(Record(self.flow.number, self.number, effect), on_lost=self._not_landed)
+        record = Record(self.flow.number, self.number, effect, consumes, also=also)
+        committer.record(record, on_lost=self._not_landed)
 
-    def keep(self, effect: Effect, *, clears: bool = False) -> None:
+    def keep(
+        self,
+        effect: Effect,
+        *,
+        clears: bool = False,
+        also: Also | None = None,
+    ) -> None:
         """Remember an effect until something else is written; a crash before that forgets it."""
         self.check_sealed()
         self.remember(effect)
-        self._unflushed = self._unflushed or []
-        self._unflushed.append(Record(self.flow.number, self.number, effect, None, clears))
+        kept = self._unflushed = self._unflushed or {}
+        kept[effect.key] = Record(self.flow.number, self.number, effect, (), clears, also)
 
-    def take_unflushed(self) -> list[Record]:
-        """Give what `keep` has kept, once."""
-        records, self._unflushed = self._unflushed or [], None
-        return records
+    def is_kept(self, key: str) -> bool:
+        """Whether an effect was kept and is not handed over yet."""
+        return self._unflushed is not None and key in self._unflushed
+
+    def drop(self, key: str) -> dict[str, Effect]:
+        """Let what is followed under a key and beneath it go; what was kept of it goes unwritten.
+
+        Who drops it tells the store with the record that takes its place.
+        """
+        dropped = super().drop(key)
+        if self._unflushed:
+            for one in dropped:
+                self._unflushed.pop(one, None)
+        return dropped
+
+    def keep_state(self, body: str, type: str | None) -> None:
+        """Publish a state with the next write."""
+        self.check_sealed()
+        self._state = Publish(self.flow.number, self.number, body, type)
+
+    def take_unflushed(self) -> list[Record | Publish]:
+        """Give what was kept for the next write, once."""
+        kept: list[Record | Publish] = list((self._unflushed or {}).values())
+        if self._state is not None:
+            kept.append(self._state)
+        self._unflushed = self._state = None
+        return kept
 
     async def cut(self, key: str) -> None:
         """Record that the user's own cancel cut an effect or wait, before control returns (H22)."""
         if self.ending is not None or self.was_cut(key):
             return
-        self._cuts = True
+        self.note_cut()
+        self.hold(SCOPE.get().prefix, f"{key}.cut")
         effect = Effect(f"{key}.cut", Kind.CUT, "null", incarnation=self.number)
-        entry = self._hand_over(effect, None, clears=False)
-        await entry.land()
+        committer = self._ready_committer()
+        self.remember(effect)
+        await committer.record(Record(self.flow.number, self.number, effect)).land()
 
     def _not_landed(self, entry: RecordEntry) -> None:
         if self.ending is not None:
@@ -262,118 +321,57 @@ class Incarnation:
         self.emit("flow.refused", text, logging.WARNING)
         self.seal(Lost())
 
-    # waiting
+    # the cancel
+
+    def ask_to_cancel(self, cancel: Cancel) -> None:
+        """Let the next use of the engine raise; only the first cancel of a flow counts."""
+        if self.cancel is None and self.cancelled_at is None:
+            self.cancel = cancel
+            self.wake_all()
+
+    def check_cancelled(self, key: str) -> None:
+        """Raise FlowCancelled where it was raised before."""
+        if self.cancelled_at == key:
+            self.read(key)
+            raise self.cancel_error()
+
+    def cancel_error(self) -> FlowCancelled:
+        """Give the error that is raised in the flow, live and on every replay."""
+        mark = self.effects.get(f"{self.cancelled_at}.cancel")
+        timed_out = mark is not None and mark.failed
+        return (FlowTimedOut if timed_out else FlowCancelled)(self.flow.id)
+
+    def set_limit(self, instant: int) -> None:
+        """Cancel the flow at an instant of the store's clock."""
+        clock = self.services.clock
+        seconds = max(0.0, (instant - self.services.replica.now()) / 1_000_000)
+        alarm = clock.call_at(clock.monotonic() + seconds, lambda: self.ask_to_cancel(Cancel()))
+        self.limit = FlowLimit(instant, alarm)
 
     def begin_wait(self, wait: Wait) -> None:
-        """A branch begins to wait; if it was the last one running, the flow is blocked."""
+        """A branch begins to wait; raises the signal if the incarnation is over."""
         self.check_open()
-        if self._waits is None:
-            self._waits = []
-        self._waits.append(wait)
-        if wait.counted:
-            self.leave_branch()
-        if self.foreign:
-            self._look_again(None)
+        super().begin_wait(wait)
 
-    def set_alarm(self, wait: Wait) -> None:
-        """Wake a wait at its deadline on the store's clock."""
-        if wait.deadline is not None:
-            wait.incarnation = self
-            clock = self.services.clock
-            seconds = max(0.0, (wait.deadline - self.services.replica.now()) / 1_000_000)
-            wait.alarm = clock.call_at(clock.monotonic() + seconds, wait)
+    # failing
 
-    def end_wait(self, wait: Wait) -> None:
-        """The branch goes on, woken or cancelled."""
-        if self._waits is not None and wait in self._waits:
-            self._resume(wait)
-        if wait.alarm is not None:
-            wait.alarm.cancel()
+    def blame(self, key: str | tuple[str, ...], error: E) -> E:
+        """Remember which effect an error comes from, and give the error; the last word counts."""
+        keys = (key,) if isinstance(key, str) else key
+        self.culprits = [*(self.culprits or ())[-MOST_CULPRITS:], (error, keys)]
+        return error
 
-    def wake(self, wait: Wait) -> None:
-        """Let a waiting branch look again."""
-        if not wait.future.done():
-            self._resume(wait)
-            wait.future.set_result(None)
-
-    def _resume(self, wait: Wait) -> None:
-        waits = self._waits
-        if waits is not None and wait in waits:
-            if self.ending is None:
-                waits.remove(wait)
-            if wait.counted:
-                wait.counted = False
-                self.enter_branch()
-            self._bring_root_back()
-
-    def _bring_root_back(self) -> None:
-        if self._root_stands_still:
-            self._root_stands_still = False
-            self.enter_branch()
-
-    def leave_foreign(self) -> None:
-        """An effect in a task of the user's is over; that task, or who awaits it, runs on."""
-        self._bring_root_back()
-        self.leave_branch()
-        self._look_again(None)
-
-    def _look_at_root(self) -> None:
-        """A task of the user's began to wait: maybe the flow's own task waits for nothing else."""
-        if self._active != 1 or self.ending is not None or self.task is None:
-            return
-        futures = {id(wait.future) for wait in self._waits or ()}
-        if id(awaited_by(self.task)) in futures:
-            return  # it said so itself, and what still runs is an effect in another task
-        running = running_behind(self.task, lambda awaited: id(awaited) in futures)
-        if not running:
-            self._root_stands_still = True
-            self.leave_branch()
-        for task in running:
-            if task is not self.task:
-                task.remove_done_callback(self._look_again)
-                task.add_done_callback(self._look_again)
-
-    def _look_again(self, _: object) -> None:
-        asyncio.get_running_loop().call_soon(self._look_at_root)
-
-    def enter_branch(self) -> None:
-        """One more branch runs."""
-        if self._active == 0:
-            self.services.rest.begin()
-            self.services.warmth.warm(self)
-        self._active += 1
-
-    def leave_branch(self) -> None:
-        """One branch less runs."""
-        self._active -= 1
-        if self._active == 0:
-            self.services.warmth.cool(self, self._stay())
-            self.services.rest.end()
-
-    @property
-    def is_blocked(self) -> bool:
-        """Whether all branches wait."""
-        return self._active == 0
-
-    def _stay(self) -> float:
-        """How long the most patient wait wants to be held; a suspect makes room for the next."""
-        if self.is_suspect:
-            return 0.0
-        default = self.services.settings.suspend_after
-        stays = (default if wait.stay is None else wait.stay for wait in self._waits or ())
-        return max(stays, default=default)
-
-    def suspend(self) -> None:
-        """Leave memory: seal, due at the first deadline of the waits."""
-        deadlines = [wait.deadline for wait in self._waits or () if wait.deadline is not None]
-        self.seal(Suspended(min(deadlines, default=None)))
+    # messages
 
     def deliver(self, message: Message) -> None:
         """Take a message in and wake whoever may want it."""
-        if self.inbox.add(message):
-            for wait in list(self._waits or ()):
-                if wait.names is None or message.type in wait.names or message.key in wait.names:
-                    self.wake(wait)
+        if not self.inbox.add(message):
+            return
+        if message.type == CANCEL:
+            self.inbox.take_named(CANCEL)
+            self.ask_to_cancel(Cancel(message.position))
+        else:
+            self.wake_for(frozenset((message.type, message.key)))
 
     def has_read(self, counter: int) -> None:
         """The inbox is known up to a counter; what comes after the seal stays unread."""
@@ -386,14 +384,7 @@ class Incarnation:
         """Tell an event about this flow."""
         self.services.events.emit(Event(name, text, self.flow.type, self.flow.id, level))
 
-    def adopt_foreign(self) -> None:
-        """Remember the running task: the engine did not begin it, and must see it end."""
-        task = asyncio.current_task()
-        self.foreign = self.foreign or set()
-        if task is not None and task not in self.foreign:
-            self.foreign.add(task)
-            task.add_done_callback(self._ignore_after_seal)
-
-    def _ignore_after_seal(self, task: asyncio.Task[object]) -> None:
-        if self.ending is not None and not task.cancelled():
-            task.exception()  # the signal: asyncio need not say that nobody asked for it
+    def emit_once(self, name: str, text: str, about: str, level: int = logging.INFO) -> None:
+        """Tell an event about this flow, unless this app has told it about the same before."""
+        event = Event(name, text, self.flow.type, self.flow.id, level)
+        self.services.events.emit_once(event, about)

@@ -14,10 +14,16 @@ from unbroken.model import signals
 if TYPE_CHECKING:
     from unbroken.engine.incarnation import Incarnation
 
+FOR_EVER = 3e9
+
 
 async def leave(incarnation: Incarnation) -> NoReturn:
     """Raise the signal, if the code still listens to it."""
     incarnation.note_late_call()
     if incarnation.ignores_the_signal:
-        await asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        held = loop.create_future()
+        # The loop holds it: collected as garbage, the code would be woken once more, and go on.
+        loop.call_later(FOR_EVER, held.cancel)
+        await held
     raise signals.Suspended

@@ -28,13 +28,13 @@ class Parts:
         self._rest = rest
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def run(self, part: Part, *, counts: bool = False) -> None:
-        """Run a part until it returns or `end` is called; `counts`: it says when it is at rest."""
-        task = asyncio.create_task(self._keep_running(part, counts=counts))
+    def run(self, part: Part) -> None:
+        """Run a part until it returns or `end` is called."""
+        task = asyncio.create_task(self._keep_running(part))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _keep_running(self, part: Part, *, counts: bool) -> None:
+    async def _keep_running(self, part: Part) -> None:
         while True:
             try:
                 return await part()
@@ -42,16 +42,8 @@ class Parts:
                 logger.exception("a part of the engine failed")
                 text = f"{part.__qualname__} failed with {type(error).__name__} and begins again"
                 self._events.emit(Event("engine.part_failed", text, level=logging.CRITICAL))
-                await self._pause(counts=counts)
-
-    async def _pause(self, *, counts: bool) -> None:
-        if counts:
-            self._rest.end()
-        try:
-            await self._clock.sleep(PAUSE_AFTER_FAILURE)
-        finally:
-            if counts:
-                self._rest.begin()
+                with self._rest.pause():
+                    await self._clock.sleep(PAUSE_AFTER_FAILURE)
 
     async def end(self) -> None:
         """Cancel all parts and see them end."""

@@ -1,4 +1,4 @@
-"""Finds work: what is due, what was orphaned, what moved, what ended elsewhere.
+"""Finds work: what is due, was orphaned or moved; and what callers wait for: ends and replies.
 
 Wake-ups make it look at once; the next due time is known and waited for; and a slow poll is the
 safety net under both. One poll is one statement.
@@ -15,8 +15,14 @@ from unbroken.engine.events import Event
 from unbroken.engine.executor import Executor
 from unbroken.engine.services import Services
 from unbroken.model.clock import Alarm
-from unbroken.model.errors import BatchRefused, PoisonFlow, StoreCorrupt, StoreError
-from unbroken.model.records import FlowRef
+from unbroken.model.errors import (
+    BatchRefused,
+    PoisonFlow,
+    QuestionRefused,
+    StoreCorrupt,
+    StoreError,
+)
+from unbroken.model.records import FlowRef, Reply
 from unbroken.serialization.serializer import Serializer
 from unbroken.stores.batch import Acknowledge, Claim, Receipt
 from unbroken.stores.store import Poll
@@ -108,14 +114,24 @@ class Poller:
         self.waits_for_room = self._room() <= 0
         types = self._types if self.is_claiming and not self.waits_for_room else ()
         replica, sent = self._services.replica, self._services.clock.monotonic()
-        poll = await self._services.store.poll(replica.id, types, awaited)
+        asked = self._services.replies.asked()
+        poll = await self._services.store.poll(replica.id, types, awaited, asked)
         replica.learn_time(poll.at, sent)
         for outcome in poll.ended:
             self._completions.resolve(outcome)
+        for question, reply in poll.answered:
+            self._services.replies.resolve(question, reply)
+        for question in poll.gone:
+            self._services.replies.resolve(question, self._forgotten())
         self._unsure.update(poll.moved)
         while self._unsure:
             await self.read_inbox(next(iter(self._unsure)))
         await self._claim_while_due(poll)
+
+    def _forgotten(self) -> Reply:
+        """Give what is told to those whose question is gone."""
+        error = QuestionRefused("the flow has forgotten the question, and its answer: ask again")
+        return Reply(self._services.serializer.encode_exception(error), failed=True)
 
     def _room(self) -> int:
         settings = self._services.settings

@@ -34,11 +34,8 @@ class Backoff:
     async def pause(self) -> None:
         """Wait, and wait longer the next time."""
         pause, self._next = self._next, min(self._next * 2, self._longest)
-        self._rest.end()
-        try:
+        with self._rest.pause():
             await self._clock.sleep(pause * (0.5 + self._random.fraction() / 2))
-        finally:
-            self._rest.begin()
 
     def reset(self) -> None:
         """The store answered: begin again with short pauses."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from unbroken.model.errors import NameRequired, NameTaken, NotInFlow
 
@@ -23,6 +23,7 @@ class Scope:
     """The names taken so far beneath one prefix, in one task."""
 
     __slots__ = ("body_of", "counts", "incarnation", "prefix", "shifted", "task")
+    heeds_cancel: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -63,6 +64,13 @@ class Scope:
             )
         if use > 1:
             raise NameTaken(f"the name {name!r} is used a second time {where}: give each its own")
+
+
+class UndoScope(Scope):
+    """Where something is undone: a cancel of the flow waits until that is over."""
+
+    __slots__ = ()
+    heeds_cancel = False
 
 
 SCOPE: ContextVar[Scope] = ContextVar("unbroken.scope")

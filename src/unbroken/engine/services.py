@@ -9,12 +9,16 @@ from unbroken.engine.committer import Committer
 from unbroken.engine.effect_spec import EffectSpecs
 from unbroken.engine.events import Events
 from unbroken.engine.flow_type import FlowType
+from unbroken.engine.loop_limits import LoopLimits
+from unbroken.engine.own_runs import OwnRuns
 from unbroken.engine.replica import Backoff, Replica
+from unbroken.engine.replies import Replies
 from unbroken.engine.rest import Rest
 from unbroken.engine.settings import Settings
 from unbroken.model.clock import Clock
 from unbroken.model.randomness import Random
 from unbroken.serialization.serializer import Serializer
+from unbroken.stores.batch import Appended, NewMessage
 from unbroken.stores.store import Store
 
 if TYPE_CHECKING:
@@ -41,10 +45,14 @@ class Services:
     __slots__ = (
         "clock",
         "committer",
+        "deliver",
         "events",
         "look_for_work",
+        "loop_limits",
+        "own_runs",
         "random",
         "replica",
+        "replies",
         "rest",
         "run_in_thread",
         "serializer",
@@ -60,6 +68,7 @@ class Services:
     warmth: Warmth
     look_for_work: Callable[[], None]
     watch_leaving: Callable[[Incarnation], None]
+    deliver: Callable[[Appended, NewMessage], None]
 
     def __init__(
         self,
@@ -82,6 +91,9 @@ class Services:
         self.run_in_thread = run_in_thread
         self.types = types
         self.specs = EffectSpecs(serializer)
+        self.loop_limits = LoopLimits(events)
+        self.own_runs = OwnRuns(strict=settings.strict)
+        self.replies = Replies()
         self.rest = Rest()
         self.replica = Replica(store, clock, random, settings, events, self.rest)
 

@@ -33,6 +33,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes of one value."""
     poison_after: int = 5
     """A flow that lost its replica so often without progress is parked."""
+    depth_limit: int = 100
+    """How many flows may start one another in a chain."""
+    strict: bool = False
+    """Whether code that does not fit what it recorded itself is an error, and not only told."""
     retention: float | None = None
     """Flows that ended well are deleted after so long; None keeps them."""
     unwind_grace: float = 1.0
@@ -50,6 +54,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "concurrency": self.concurrency >= 1,
             "payload_limit": self.payload_limit >= SMALLEST_PAYLOAD_LIMIT,
             "poison_after": self.poison_after >= 1,
+            "depth_limit": self.depth_limit >= 1,
             "retention": self.retention is None or self.retention >= 0,
         }
         for setting, valid in is_valid.items():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from unbroken.model.clock import Alarm
 
 if TYPE_CHECKING:
-    from unbroken.engine.incarnation import Incarnation
+    from unbroken.engine.standing import Standing
 
 
 class Wait:
@@ -31,7 +31,7 @@ class Wait:
         self.names = names
         self.counted = counted
         self.alarm: Alarm | None = None
-        self.incarnation: Incarnation | None = None
+        self.incarnation: Standing | None = None
 
     def __call__(self) -> None:
         """The deadline is reached: let the branch look."""

@@ -10,9 +10,10 @@ from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeAlias, Ty
 
 import msgspec
 
+from unbroken.engine.bodies import Call
 from unbroken.engine.captures import perform
 from unbroken.engine.effect_spec import EffectSpec, need_name
-from unbroken.engine.scope import Scope, current_scope
+from unbroken.engine.scope import Scope, UndoScope, current_scope
 from unbroken.model.errors import ConfigurationError, NameRequired
 from unbroken.model.ids import check_name
 from unbroken.model.retry import Retry
@@ -21,6 +22,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 Name = str | Callable[..., str]
+CallArguments = tuple[tuple[Any, ...], dict[str, Any]]
 # By number, so that under strict checking a lambda's arguments are known to be of any type.
 KeyFunction: TypeAlias = (
     Callable[Concatenate[Any, ...], str]
@@ -35,7 +37,7 @@ class Declared(msgspec.Struct, frozen=True):
 
     work: Callable[..., Any]
     name: Name | None
-    aliases: tuple[str, ...]
+    aliases: tuple[str, ...] | None
     at_most_once: bool
     retry: Retry | None
     timeout: float | None
@@ -79,16 +81,56 @@ def capture(first: Any, /, *args: Any, **kwargs: Any) -> Coroutine[object, objec
     Raises NameRequired for a lambda without a name, NotInFlow outside of a flow.
     """
     scope = current_scope("capture(…)")
+    name, work, args = _called(first, args, "capture")
+    return _taken(scope, name, work, args, kwargs)
+
+
+def _called(
+    first: Any, args: tuple[Any, ...], what: str
+) -> tuple[str | None, Callable[..., Any], tuple[Any, ...]]:
+    """Tell a name before the function from the function itself."""
     if isinstance(first, str):
         if not args or not callable(args[0]):
-            raise TypeError(f"capture({first!r}, …): the second argument must be a function")
-        return _taken(scope, first, args[0], args[1:], kwargs)
+            raise TypeError(f"{what}({first!r}, …): the second argument must be a function")
+        return first, args[0], args[1:]
     if not callable(first):
         raise TypeError(
-            f"capture(…) takes a function and its arguments, not a {type(first).__name__}: "
-            "write capture(fetch, url), not capture(fetch(url))"
+            f"{what}(…) takes a function and its arguments, not a {type(first).__name__}: "
+            f"write {what}(fetch, url), not {what}(fetch(url))"
         )
-    return _taken(scope, None, first, args, kwargs)
+    return None, first, args
+
+
+class Prepared:
+    """An effect whose key is taken and that is performed later, or never."""
+
+    __slots__ = ("_arguments", "_call", "_scope", "_spec", "key")
+
+    def __init__(
+        self, scope: Scope, key: str, spec: EffectSpec, call: Call, arguments: CallArguments
+    ) -> None:
+        self.key = key
+        self._scope = scope
+        self._spec = spec
+        self._call = call
+        self._arguments = arguments
+
+    async def perform(self) -> Any:
+        """Give the recorded result, or run it and record it; a cancel of the flow waits for it."""
+        scope = UndoScope(self._scope.incarnation, self._scope.prefix, self._scope.task)
+        return await perform(scope, self.key, self._spec, self._call, self._arguments)
+
+
+def prepare(
+    scope: Scope, first: Any, args: tuple[Any, ...], kwargs: dict[str, Any], mark: str
+) -> Prepared:
+    """Take the key of an effect, with a mark before its name, for later."""
+    name, work, args = _called(first, args, "undo")
+    spec, call, arguments = _resolved(scope, name, work, args, kwargs)
+    key = scope.take(f"{mark}{need_name(spec)}", explicit=spec.explicit)
+    marked = None if spec.aliases is None else tuple(mark + alias for alias in spec.aliases)
+    spec = msgspec.structs.replace(spec, name=mark + spec.name, aliases=marked)
+    return Prepared(scope, key, spec, call, arguments)
 
 
 def _taken(
@@ -99,6 +141,20 @@ def _taken(
     kwargs: dict[str, Any],
 ) -> Coroutine[object, object, Any]:
     """Take the key and give the coroutine that performs the effect."""
+    spec, call, arguments = _resolved(scope, name, work, args, kwargs)
+    key = scope.take(need_name(spec), explicit=spec.explicit)
+    scope.incarnation.promise(key)
+    return perform(scope, key, spec, call, arguments)
+
+
+def _resolved(
+    scope: Scope,
+    name: str | None,
+    work: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> tuple[EffectSpec, Call, CallArguments]:
+    """Find out how to name, run and compare the effect."""
     declared: Declared | None = getattr(work, MARK, None)
     specs = scope.incarnation.services.specs
     if declared is None:
@@ -112,10 +168,8 @@ def _taken(
         spec = _declared_spec(specs.of(declared.work), declared, name, args, kwargs)
         digested = args[1:] if declared.is_method else args
         work = declared.work
-    key = scope.take(need_name(spec), explicit=spec.explicit)
-    scope.incarnation.promise(key)
     call = partial(work, *args, **kwargs) if args or kwargs else work
-    return perform(scope, key, spec, call, (digested, kwargs))
+    return spec, call, (digested, kwargs)
 
 
 def _renamed(spec: EffectSpec, name: str) -> EffectSpec:
@@ -158,7 +212,7 @@ def effect(
     /,
     *,
     name: str | Callable[P, str] | None = None,
-    aliases: Sequence[str] = (),
+    aliases: Sequence[str] | None = None,
     at_most_once: Literal[False] = False,
     retry: Retry | None = None,
     timeout: timedelta | None = None,
@@ -171,7 +225,7 @@ def effect(
     /,
     *,
     name: str | Callable[P, str] | None = None,
-    aliases: Sequence[str] = (),
+    aliases: Sequence[str] | None = None,
     at_most_once: Literal[True],
     timeout: timedelta | None = None,
     thread: bool | None = None,
@@ -182,7 +236,7 @@ def effect(
     /,
     *,
     name: str | Callable[P, str] | None = None,
-    aliases: Sequence[str] = (),
+    aliases: Sequence[str] | None = None,
     at_most_once: Literal[False] = False,
     retry: Retry | None = None,
     timeout: timedelta | None = None,
@@ -195,7 +249,7 @@ def effect(
     /,
     *,
     name: str | Callable[P, str] | None = None,
-    aliases: Sequence[str] = (),
+    aliases: Sequence[str] | None = None,
     at_most_once: Literal[True],
     timeout: timedelta | None = None,
     thread: bool | None = None,
@@ -204,7 +258,7 @@ def effect(
 def effect(
     *,
     name: str | KeyFunction | None = None,
-    aliases: Sequence[str] = (),
+    aliases: Sequence[str] | None = None,
     at_most_once: Literal[False] = False,
     retry: Retry | None = None,
     timeout: timedelta | None = None,
@@ -215,7 +269,7 @@ def effect(
 def effect(
     *,
     name: str | KeyFunction | None = None,
-    aliases: Sequence[str] = (),
+    aliases: Sequence[str] | None = None,
     at_most_once: Literal[True],
     timeout: timedelta | None = None,
     thread: bool | None = None,
@@ -225,7 +279,7 @@ def effect(
     /,
     *,
     name: Any = None,
-    aliases: Sequence[str] = (),
+    aliases: Sequence[str] | None = None,
     at_most_once: bool = False,
     retry: Retry | None = None,
     timeout: timedelta | None = None,
@@ -236,9 +290,11 @@ def effect(
 
     `at_most_once`: the body begins at most once over all processes and crashes; begun and not ended
     is EffectInterrupted. `retry`: tried again as declared; the count survives crashes. `timeout`:
-    TimeoutError when the body takes longer. `flush=False`: recorded with the next write, so a crash
-    before that runs it again. `aliases`: names it had before. `thread=False`: a plain function runs
-    in place and not in a thread. Raises ConfigurationError for a contradiction.
+    TimeoutError when the body takes longer; EffectInterrupted if it is a plain function at most
+    once, which cannot be stopped. `flush=False`: recorded with the next write, so a crash
+    before that runs it again. `aliases`: names it had before; `[]` says that it is new.
+    `thread=False`: a plain function runs in place and not in a thread. Raises ConfigurationError
+    for a contradiction.
     """
 
     def declare(work: Any) -> Callable[..., Coroutine[object, object, Any]]:
@@ -249,7 +305,7 @@ def effect(
         declared = Declared(
             work,
             name,
-            tuple(aliases),
+            None if aliases is None else tuple(aliases),
             at_most_once,
             retry,
             None if timeout is None else timeout.total_seconds(),
@@ -274,7 +330,7 @@ def _declare(declared: Declared) -> Callable[..., Coroutine[object, object, Any]
 
 
 def _check(
-    name: object, aliases: object, timeout: timedelta | None, *, contradiction: bool
+    name: object, aliases: Sequence[str] | None, timeout: timedelta | None, *, contradiction: bool
 ) -> None:
     if contradiction:
         raise ConfigurationError(
@@ -287,6 +343,8 @@ def _check(
         raise NameRequired(f"name={name!r}: give a str, or a function of the effect's arguments")
     if isinstance(aliases, str):
         raise ConfigurationError(f"aliases={aliases!r}: give a list of names")
+    for alias in aliases or ():
+        check_name(alias, "alias of an effect")
     if timeout is not None and timeout <= timedelta(0):
         raise ConfigurationError("timeout must be more than nothing")
 

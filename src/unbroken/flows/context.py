@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
-from typing import Generic, ParamSpec, TypeVar, cast
+from typing import ParamSpec, TypeVar, cast
 
 from unbroken.engine.incarnation import Incarnation
-from unbroken.engine.scope import current_scope
-from unbroken.flows.children import Child
+from unbroken.engine.scope import current_scope, scope_for_wait
+from unbroken.engine.states import publish
+from unbroken.flows.children import Children
 from unbroken.flows.definition import AsyncClassFlow, definition_of
-from unbroken.flows.scheduled import Scheduled
-from unbroken.model.errors import RegistrationError
+from unbroken.flows.logs import FlowLogger
+from unbroken.flows.values import to_payload
+from unbroken.model.errors import NotSerializable, RegistrationError
 from unbroken.model.ids import check_name
 from unbroken.model.records import Effect, Kind
 from unbroken.serialization.serializer import Payload
@@ -28,18 +29,18 @@ class FlowEffects:
 
     def contains(self, name: str) -> bool:
         """Say whether an effect of this name is recorded."""
-        return name in self._incarnation.effects
+        return self._incarnation.look_at(name) is not None
 
     def get(self, name: str, type: type[T], /) -> T:
         """Give a recorded result. Raises LookupError if there is none; raises what it recorded."""
-        effect = self._incarnation.effects.get(name)
+        effect = self._incarnation.look_at(name)
         if effect is None:
             raise LookupError(f"no effect {name!r} is recorded: use try_get, or capture it first")
         return self._decode(effect, type)
 
     def try_get(self, name: str, type: type[T], /) -> T | None:
         """Give a recorded result, or None."""
-        effect = self._incarnation.effects.get(name)
+        effect = self._incarnation.look_at(name)
         return None if effect is None else self._decode(effect, type)
 
     async def create_or_get(self, name: str, value: T, /) -> T:
@@ -69,23 +70,6 @@ class FlowEffects:
         return cast(T, serializer.decode(Payload(effect.type, effect.body), type))
 
 
-class Children(Generic[P, R]):
-    """Starts children of a class flow."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def run(self, id: str, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[object, object, R]:
-        """Start a child, or attach to it, and wait for its result."""
-        return Child.of(self._name, id, args, kwargs).run()
-
-    def schedule(
-        self, id: str, /, *args: P.args, **kwargs: P.kwargs
-    ) -> Coroutine[object, object, Scheduled[R]]:
-        """Start a child, or attach to it, without waiting for it."""
-        return Child.of(self._name, id, args, kwargs).schedule()
-
-
 class CurrentFlow:
     """The running flow."""
 
@@ -104,13 +88,40 @@ class CurrentFlow:
 
     @property
     def replaying(self) -> bool:
-        """Whether nothing new was asked for yet in this incarnation."""
-        return self._incarnation.replaying
+        """Whether this incarnation still does what a former one did, as far as one can tell.
+
+        False from the first thing on that is not recorded, and after a sleep that nothing recorded
+        follows.
+        """
+        return self._incarnation.repeats
+
+    @property
+    def version(self) -> int:
+        """The `@flow(version=…)` of the code that started the flow; its own code may be newer."""
+        return self._incarnation.code
+
+    @property
+    def logger(self) -> FlowLogger:
+        """A logger that is silent during a replay and adds the flow's type, id and incarnation."""
+        return FlowLogger(self._incarnation)
 
     @property
     def effects(self) -> FlowEffects:
         """The effects recorded so far."""
         return FlowEffects(self._incarnation)
+
+    async def publish(self, state: object, /) -> None:
+        """Show a state to the outside: `orders.state(id, OrderState)` gives the last one.
+
+        It is no effect: published once it is stored, and again by every run that comes here. A run
+        that repeats what a former one did shows nothing until it asks for something new, so the
+        view never turns back; with branches it is the newest of one of them. Raises NotSerializable
+        or its like before anything is written, NotInFlow inside a captured body.
+        """
+        scope = scope_for_wait("current_flow().publish(…)")
+        if state is None:
+            raise NotSerializable("a state must not be None: that means that there is none")
+        await publish(scope, to_payload(scope.incarnation.services.serializer, state, "state"))
 
     def flows(self, flow_class: type[AsyncClassFlow[P, R]], /) -> Children[P, R]:
         """Start children of a class flow."""

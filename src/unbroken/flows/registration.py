@@ -71,11 +71,22 @@ def _run_of_factory(factory: Callable[[], Any]) -> Callable[..., Awaitable[Any]]
     return run
 
 
+def _check_concrete(definition: Definition, hints: dict[str, Any]) -> None:
+    for name, hint in hints.items():
+        inside = () if isinstance(hint, type) else getattr(hint, "__parameters__", ())
+        if isinstance(hint, TypeVar) or inside:
+            raise RegistrationError(
+                f"flow {definition.name!r} ({definition.where}) is generic: {name!r} is annotated "
+                f"{hint!r}, which says nothing of what is stored. Name the classes"
+            )
+
+
 def _flow_type(
     definition: Definition, run: Callable[..., Awaitable[Any]], serializer: Serializer
 ) -> FlowType:
     signature = definition.signature()
     hints = definition.hints()
+    _check_concrete(definition, hints)
     returns = hints.pop("return", Any)
     serializer.know(*hints.values(), returns)
 
@@ -85,4 +96,14 @@ def _flow_type(
     def decode(text: str) -> Arguments:
         return serializer.decode_arguments(signature, text, hints)
 
-    return FlowType(definition.name, run, encode, decode, returns, definition.aliases)
+    return FlowType(
+        definition.name,
+        run,
+        encode,
+        decode,
+        returns,
+        definition.aliases,
+        definition.retry,
+        definition.timeout,
+        definition.version,
+    )

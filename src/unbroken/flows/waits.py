@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 from typing import Any, NoReturn, TypeVar, overload
 
 from unbroken.engine import waits
-from unbroken.engine.completions import COMPLETION
+from unbroken.engine.cancelling import heed_cancel
 from unbroken.engine.incarnation import Incarnation
-from unbroken.engine.outcomes import Suspended
-from unbroken.engine.scope import scope_for_wait
+from unbroken.engine.operators import NOTHING
+from unbroken.engine.scope import Scope, scope_for_wait
 from unbroken.engine.waits import Limit
 from unbroken.model import signals
 from unbroken.model.clock import MICROSECOND, instant_of, moment_of
@@ -128,14 +128,14 @@ def message(
         raise TypeError(f"message(…) takes classes, not {types!r}; for A | B write message(A, B)")
     if timeout is not None and until is not None:
         raise TypeError("message(…): give `timeout` or `until`, not both")
-    limit = _limit(timeout, until)
+    limit, stay = limit_of(timeout, until, "message(until=…)"), stay_of(suspend_after)
     scope = scope_for_wait("message(…)")
     scope.incarnation.services.serializer.know(*types)
     name = sys.intern("message:" + "|".join(one.__name__ for one in types))
     key = scope.take(name, explicit=False)
     scope.incarnation.promise(key)
     wanted = Wanted(scope.incarnation, types, where)
-    return waits.receive(scope, key, wanted, limit=limit, stay=_stay(suspend_after))
+    return waits.receive(scope, key, wanted, limit=limit, stay=stay, of_type=Wanted.may_be)
 
 
 class Wanted:
@@ -155,27 +155,42 @@ class Wanted:
 
     def __call__(self, message: Message) -> bool:
         """Whether the wait takes this message. Parks the flow if it should and cannot be read."""
-        if message.type == COMPLETION:
-            return False
+        return self.pick(message) is not NOTHING
+
+    def may_be(self, type: str) -> bool:
+        """Whether messages of this type may be wanted, by their class alone."""
+        serializer = self._incarnation.services.serializer
+        cls = serializer.class_of(type)
+        if cls is None:
+            return type in map(serializer.type_name, self._types)
+        return issubclass(cls, self._types)
+
+    def pick(self, message: Message) -> object:
+        """Give what a message holds if it is wanted, else NOTHING; parks like a call."""
         try:
-            value = self._read(message.type, message.body)
+            value = self._decode(message.type, message.body)
         except DeserializationError as error:
             serializer = self._incarnation.services.serializer
             if message.type in map(serializer.type_name, self._types):
                 raise self._incarnation.park(error) from None
-            return False
-        return isinstance(value, self._types) and (self._where is None or self._where(value))
+            return NOTHING
+        is_wanted = isinstance(value, self._types) and (self._where is None or self._where(value))
+        return value if is_wanted else NOTHING
 
     def result(self, effect: Effect) -> Any:
         """Give the flow its own object, None for a time-out. Parks if it cannot be read."""
         if effect.type is None:
             return None
+        return self.read(effect.type, effect.body)
+
+    def read(self, type: str, body: str) -> object:
+        """Read a message that was taken. Parks the flow if it cannot be read."""
         try:
-            return self._read(effect.type, effect.body)
+            return self._decode(type, body)
         except DeserializationError as error:
             raise self._incarnation.park(error) from None
 
-    def _read(self, type_name: str, body: str) -> object:
+    def _decode(self, type_name: str, body: str) -> object:
         return self._incarnation.services.serializer.decode(Payload(type_name, body))
 
 
@@ -196,10 +211,11 @@ def sleep_until(
 
 
 def _sleep(limit: Limit, suspend_after: timedelta | None) -> Coroutine[object, object, None]:
+    stay = stay_of(suspend_after)
     scope = scope_for_wait("sleep(…)")
     key = scope.take("sleep", explicit=False)
     scope.incarnation.promise(key)
-    return waits.sleep(scope, key, limit, _stay(suspend_after))
+    return waits.sleep(scope, key, limit, stay)
 
 
 async def postpone(delay: timedelta, /) -> NoReturn:
@@ -209,19 +225,24 @@ async def postpone(delay: timedelta, /) -> NoReturn:
     """
     if not is_duration(delay):
         raise TypeError("postpone(…) takes a timedelta")
-    incarnation = scope_for_wait("postpone(…)").incarnation
-    now = incarnation.services.replica.latest()
-    _leave(incarnation, now + max(delay, timedelta(0)) // MICROSECOND)
+    scope = scope_for_wait("postpone(…)")
+    now = scope.incarnation.services.replica.latest()
+    await _leave(scope, "postpone", now + max(delay, timedelta(0)) // MICROSECOND)
 
 
 async def suspend() -> NoReturn:
     """Leave memory and start again at the first line at the next message."""
-    _leave(scope_for_wait("suspend()").incarnation, None)
+    await _leave(scope_for_wait("suspend()"), "suspend", None)
 
 
-def _leave(incarnation: Incarnation, due_at: int | None) -> NoReturn:
+async def _leave(scope: Scope, name: str, due_at: int | None) -> NoReturn:
+    """Seal; the key only says where a cancel was raised."""
+    incarnation = scope.incarnation
+    key = scope.take(name, explicit=False)
     incarnation.check_open()
-    incarnation.seal(Suspended(due_at))
+    incarnation.check_cancelled(key)
+    await heed_cancel(scope, key)
+    incarnation.leave_until(due_at)
     raise signals.Suspended
 
 
@@ -254,13 +275,17 @@ def aware_instant(moment: datetime, what: str) -> int:
     return instant_of(moment)
 
 
-def _limit(timeout: timedelta | None, until: datetime | None) -> Limit | None:
+def limit_of(timeout: timedelta | None, until: datetime | None, what: str) -> Limit | None:
+    """Give the limit of a wait; it has at most one of the two."""
     if timeout is not None:
         if not is_duration(timeout):
             raise TypeError("timeout must be a timedelta")
         return Limit(timeout // MICROSECOND, is_relative=True)
-    return None if until is None else Limit(aware_instant(until, "message(until=…)"))
+    return None if until is None else Limit(aware_instant(until, what))
 
 
-def _stay(suspend_after: timedelta | None) -> float | None:
+def stay_of(suspend_after: timedelta | None) -> float | None:
+    """Give for how many seconds a wait wants to be held in memory; None: as long as the default."""
+    if suspend_after is not None and not is_duration(suspend_after):
+        raise TypeError("suspend_after must be a timedelta")
     return None if suspend_after is None else max(0.0, suspend_after.total_seconds())

@@ -8,19 +8,28 @@
     ├── AppNotRunning               used before start, after stop, or after a fork
     ├── InvalidId                   an id or key that no store may hold
     ├── FlowNotFound                no flow with that id
+    ├── EffectNotFound              no result under that name, seen from outside
     ├── FlowFailed                  the flow (or child) ended with an error
     ├── FlowCancelled               the flow (or child) was cancelled
+    │   └── FlowTimedOut            because its own deadline passed
     ├── FlowParked                  the flow stopped until an operator or a deploy helps
+    ├── FlowEnded                   a question to a flow that ended without an answer
+    ├── FlowMoved                   a control panel that is out of date, or whose flow runs
+    ├── QuestionRefused             the flow refused the question; says why
+    ├── StreamEnded                 a stream ended and nothing reached its end
+    ├── UndoFailed                  undoing a saga failed too: a person must look
     ├── PoisonFlow                  why a flow was parked: it took its process down again and again
     ├── UsageError                  a primitive used where it cannot work
     │   ├── NotInFlow               outside of a flow
     │   ├── NameRequired            a lambda, or an unnamed effect in a foreign task
     │   ├── NameTaken               one name used twice in a foreign task
+    │   ├── TooDeep                 a chain of flows that start flows without end
     │   ├── ForgottenAwait          effects taken and never awaited
     │   └── GeneratorRefused        a generator where a value is needed
     ├── ReplayMismatch              code and journal disagree: name, kind or arguments
     ├── EffectFailed                a recorded error whose class cannot be rebuilt
     ├── EffectInterrupted           an at-most-once effect began and never ended
+    ├── WeakDurability              at most once, on a database that may forget that it began
     ├── SerializationError          a value that cannot be kept (.path)
     │   ├── NotSerializable
     │   ├── ValueChanged
@@ -71,6 +80,10 @@ class FlowNotFound(UnbrokenError, LookupError):
     """No flow of this type has that id."""
 
 
+class EffectNotFound(UnbrokenError, LookupError):
+    """The flow has recorded no result under that name."""
+
+
 class ErrorInfo:
     """What is kept of a flow's error: its type, message and traceback, as text."""
 
@@ -98,7 +111,7 @@ class FlowFailed(UnbrokenError):
 
 
 class FlowCancelled(UnbrokenError):
-    """The flow was cancelled before it ended."""
+    """The flow was cancelled: raised once inside of it, and to everyone who awaits it."""
 
     def __init__(self, flow_id: str) -> None:
         super().__init__(flow_id)
@@ -106,6 +119,54 @@ class FlowCancelled(UnbrokenError):
 
     def __str__(self) -> str:
         return f"flow {self.flow_id!r} was cancelled"
+
+
+class FlowTimedOut(FlowCancelled, TimeoutError):
+    """The flow took longer than its declared time-out, which cancelled it."""
+
+    def __str__(self) -> str:
+        return f"flow {self.flow_id!r} took longer than its time-out and was cancelled"
+
+
+class FlowEnded(UnbrokenError):
+    """The flow ended before it answered the question."""
+
+    def __init__(self, flow_id: str) -> None:
+        super().__init__(flow_id)
+        self.flow_id = flow_id
+
+    def __str__(self) -> str:
+        return f"flow {self.flow_id!r} ended and did not answer"
+
+
+class FlowMoved(UnbrokenError):
+    """The flow changed since the control panel was read, or runs now: read it again and decide."""
+
+
+class QuestionRefused(UnbrokenError):
+    """The flow refused a question; `reason` says why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class StreamEnded(UnbrokenError, LookupError):
+    """A stream ended and nothing reached its end: use first_or_none, or wait for longer."""
+
+
+class UndoFailed(UnbrokenError):
+    """Undoing a saga failed: what was done is in part still there, and a person must look.
+
+    `keys` are those of the undo effects that failed; the first error is the cause.
+    """
+
+    def __init__(self, keys: tuple[str, ...]) -> None:
+        super().__init__(keys)
+        self.keys = keys
+
+    def __str__(self) -> str:
+        return f"could not undo: {', '.join(self.keys)}"
 
 
 class FlowParked(UnbrokenError):
@@ -141,6 +202,10 @@ class NameRequired(UsageError):
 
 class NameTaken(UsageError):
     """The name was already used in this scope by another task."""
+
+
+class TooDeep(UsageError):
+    """Flows started flows that started flows, deeper than the limit."""
 
 
 class ForgottenAwait(UsageError):
@@ -191,6 +256,17 @@ class EffectInterrupted(UnbrokenError):
             f"the at-most-once effect {self.key!r} began and its end was never recorded; "
             "whether it happened is unknown. Catch EffectInterrupted to decide in code, "
             "or let the flow fail and let a person decide."
+        )
+
+
+class WeakDurability(UnbrokenError):
+    """An at-most-once effect on a database that may lose what it has committed."""
+
+    def __init__(self, key: str, survives: str) -> None:
+        super().__init__(
+            f"the effect {key!r} may begin only once, but what this database commits survives only "
+            f"{survives}. Make the server durable, or accept the loss: "
+            "PostgreSQL(url=…, accept_loss=True) or ?accept_loss=on"
         )
 
 

@@ -33,3 +33,10 @@ def check_name(text: object, what: str = "name") -> str:
         if mark in name:
             raise InvalidId(f"{what} {name!r}: must not contain {mark!r}, which divides keys")
     return name
+
+
+def as_name(id: str) -> str:
+    """Write an id so that it may be a name: what divides keys is escaped, different ids differ."""
+    for mark in "%" + RESERVED_IN_NAMES:
+        id = id.replace(mark, f"%{ord(mark):02X}")
+    return id

@@ -27,9 +27,10 @@ class Delivery(StrEnum):
 
 
 class Kind(StrEnum):
-    """What an effect row records."""
+    """What an effect row records. `ONCE` is the result of an at-most-once effect."""
 
     CAPTURE = "capture"
+    ONCE = "once"
     BEGUN = "begun"
     ATTEMPT = "attempt"
     DEADLINE = "deadline"
@@ -37,6 +38,23 @@ class Kind(StrEnum):
     NOW = "now"
     CHILD = "child"
     CUT = "cut"
+    CANCEL = "cancel"
+    STREAM = "stream"
+    RACE = "race"
+    PROGRESS = "progress"
+    LOCK = "lock"
+    PATCH = "patch"
+    REPLY = "reply"
+    CORRELATION = "correlation"
+    SAGA = "saga"
+
+
+class OnCancel(StrEnum):
+    """What becomes of a live child when its parent is cancelled."""
+
+    CANCEL = "cancel"
+    WAIT = "wait"
+    LEAVE = "leave"
 
 
 class FlowRef(msgspec.Struct, frozen=True):
@@ -55,7 +73,10 @@ class Parent(msgspec.Struct, frozen=True):
 
 
 class Effect(msgspec.Struct, frozen=True):
-    """One recorded result. `failed` says that `body` holds an error."""
+    """One recorded result. `failed` says that `body` holds an error.
+
+    `digest` tells the arguments of a capture; for a consumed message it is the message's position.
+    """
 
     key: str
     kind: str
@@ -86,8 +107,20 @@ class Outcome(msgspec.Struct, frozen=True):
     error: str | None = None
 
 
+class Reply(msgspec.Struct, frozen=True):
+    """What a flow answered to a question. `failed` says that `body` holds an error."""
+
+    body: str
+    type: str | None = None
+    failed: bool = False
+
+
 class Claimed(msgspec.Struct, frozen=True):
-    """A flow this replica owns, with all that its incarnation needs."""
+    """A flow this replica owns, with all that its incarnation needs.
+
+    `failures` counts the runs that failed and were tried again as declared; `code` is the version
+    of the flow's code under which it was started; `depth` how many flows stand above it.
+    """
 
     flow: FlowRef
     incarnation: int
@@ -97,3 +130,6 @@ class Claimed(msgspec.Struct, frozen=True):
     parents: tuple[Parent, ...] = ()
     effects: tuple[Effect, ...] = ()
     messages: tuple[Message, ...] = ()
+    failures: int = 0
+    code: int = 1
+    depth: int = 0

@@ -97,6 +97,17 @@ class Serializer:
             raise NotSerializable(
                 f"no annotation says what this is: annotate `-> {type(value).__name__}`"
             )
+        return self._round_trip(value, annotation, key)
+
+    def round_trip_untyped(self, value: T, *, key: str = "") -> tuple[Payload, T]:
+        """Do as `round_trip` for what nobody can annotate: its type alone says what it is."""
+        return self._round_trip(value, Any, key)
+
+    def class_of(self, name: str) -> type[object] | None:
+        """Give the class that a stored name stands for, if it is known or loaded."""
+        return self._known.find_anywhere(name)
+
+    def _round_trip(self, value: T, annotation: object, key: str) -> tuple[Payload, T]:
         plan = self._plan(annotation)
         if type(value) in plan.identity:
             if not is_bare(value):
@@ -108,6 +119,18 @@ class Serializer:
         except PayloadTooLarge as error:
             raise PayloadTooLarge(error.size, error.limit, key) from None
         return Payload(name, self._text(kept.body, key)), cast("T", kept.value)
+
+    def encode_as_is(self, value: object, *, key: str = "") -> Payload:
+        """Write a value by its own type, for readers with any annotation or none.
+
+        Raises like `encode`; strict or not, for nobody could have annotated it.
+        """
+        self.know(type(value))
+        try:
+            name, kept = self._keep(value, self._plan(Any))
+        except PayloadTooLarge as error:
+            raise PayloadTooLarge(error.size, error.limit, key) from None
+        return Payload(name, self._text(kept.body, key))
 
     def decode(self, payload: Payload, annotation: object = Any) -> object:
         """Read a value.

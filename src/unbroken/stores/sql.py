@@ -14,6 +14,7 @@ import msgspec
 from unbroken.model.errors import SchemaTooNew
 
 NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
+MAKES_TABLE = re.compile(r"CREATE\s+TABLE\s+(\w+)")
 COMMENT = re.compile(r"^\s*--.*\n?", re.MULTILINE)
 
 
@@ -57,6 +58,20 @@ def pending(migrations: Sequence[Migration], version: int) -> Sequence[Migration
             "upgrade Unbroken in this process; it wrote nothing"
         )
     return [migration for migration in migrations if migration.number > version]
+
+
+def as_sql(migrations: Sequence[Migration]) -> str:
+    """Print migrations, for who reviews them or applies them by other means."""
+    return "\n\n".join(
+        f"-- {one.number:04} {one.name}\n" + ";\n\n".join(one.statements) + ";"
+        for one in migrations
+    )
+
+
+def tables_made_by(migrations: Sequence[Migration]) -> list[str]:
+    """Give the names of the tables that migrations make."""
+    made = (MAKES_TABLE.match(one) for migration in migrations for one in migration.statements)
+    return [match.group(1) for match in made if match]
 
 
 def _sql_files(folder: Traversable) -> Iterator[Traversable]:

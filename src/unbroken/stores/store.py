@@ -14,17 +14,30 @@ from typing import Protocol
 import msgspec
 
 from unbroken.model.bus import Bus
-from unbroken.model.records import Claimed, FlowRef, Message, Outcome, Status
+from unbroken.model.records import Claimed, Effect, FlowRef, Message, Outcome, Parent, Reply, Status
 from unbroken.stores.batch import Batch, Receipt
 
 
+class Question(msgspec.Struct, frozen=True):
+    """A message that waits for a reply: the flow's number and the message's key."""
+
+    flow: int
+    key: str
+
+
 class Poll(msgspec.Struct, frozen=True):
-    """What a replica should know: is something due, when is the next, what moved, what ended."""
+    """What a replica should know: is something due, when is the next, what moved, what ended.
+
+    `answered` are questions with their replies, `gone` those that exist no more: the flow went on
+    anew and forgot them, or was deleted.
+    """
 
     at: int
     next_due: int | None
     moved: tuple[int, ...] = ()
     ended: tuple[Outcome, ...] = ()
+    answered: tuple[tuple[Question, Reply], ...] = ()
+    gone: tuple[Question, ...] = ()
 
 
 class Reaped(msgspec.Struct, frozen=True):
@@ -57,6 +70,50 @@ class FlowView(msgspec.Struct, frozen=True):
     created_at: int
     ended_at: int | None
     param: str
+    cancel: bool = False
+    failures: int = 0
+    code: int = 1
+    error: str | None = None
+    parents: tuple[Parent, ...] = ()
+
+
+class State(msgspec.Struct, frozen=True):
+    """What a flow published last."""
+
+    body: str
+    type: str | None
+
+
+class Place(msgspec.Struct, frozen=True):
+    """One flow in the queue of a lock or semaphore, in the order of the queue."""
+
+    flow: FlowRef
+    holds: bool
+    since: int
+
+
+class Amendment(msgspec.Struct, frozen=True):
+    """What an operator changes about a flow that nobody runs.
+
+    `param` replaces the arguments. `forgets` are keys that go with all beneath; of a lock's effect,
+    with its place in the queue. `restarts`: the
+    flow is live and due now, whatever it was: result, error, failures, cancel (with its message),
+    crashes and `failed_at` are gone, and effects at `failed_at` with all beneath, unless
+    `key.begun` says of one that it may begin only once. Parents stay; a message that told one of
+    the end and is not consumed yet goes.
+    """
+
+    param: str | None = None
+    forgets: tuple[str, ...] = ()
+    restarts: bool = False
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One fact about a database; `warning` says what is wrong with it and what would help."""
+
+    name: str
+    value: str
+    warning: str | None = None
 
 
 class Store(Protocol):
@@ -65,6 +122,11 @@ class Store(Protocol):
     @property
     def durability(self) -> str:
         """Say in words what a committed transaction survives."""
+        ...
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether what was committed survives power loss, or its owner said that it need not."""
         ...
 
     async def open(self) -> None:
@@ -76,6 +138,17 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """Let go of every connection and thread; a second call does nothing."""
+        ...
+
+    async def examine(self) -> tuple[Finding, ...]:
+        """Look at a database that need not be open, without changing anything, for a person.
+
+        Raises StoreUnavailable, SchemaTooNew or ConfigurationError.
+        """
+        ...
+
+    def migrations(self) -> str:
+        """Give all migrations of the schema as SQL, for a person to review or to apply."""
         ...
 
     def bus(self) -> Bus:
@@ -133,11 +206,17 @@ class Store(Protocol):
 
     # reads
 
-    async def poll(self, replica: str, types: Sequence[str], awaited: Sequence[int]) -> Poll:
+    async def poll(
+        self,
+        replica: str,
+        types: Sequence[str],
+        awaited: Sequence[int],
+        asked: Sequence[Question] = (),
+    ) -> Poll:
         """Look for work.
 
         The earliest due time among ownerless flows of `types`, own flows whose inbox was moved by
-        others, and which of the `awaited` numbers have ended.
+        others, which of the `awaited` numbers have ended, and which of the `asked` are answered.
         """
         ...
 
@@ -161,10 +240,40 @@ class Store(Protocol):
         """Read one flow's row. None: absent."""
         ...
 
+    async def read_effects(self, flow: int) -> tuple[Effect, ...]:
+        """Read all that a flow has recorded, in the order of keys."""
+        ...
+
+    async def read_state(self, type: str, id: str) -> State | None:
+        """Read what a flow published last. None: nothing, or absent."""
+        ...
+
+    async def read_reply(self, question: Question) -> Reply | None:
+        """Read the reply to a message. None: not answered yet, or absent."""
+        ...
+
+    async def correlated(self, type: str, correlation: str) -> tuple[FlowRef, ...]:
+        """Find the live flows of a type that are reached by a correlation id, oldest first."""
+        ...
+
+    async def places(self, queue: str) -> tuple[Place, ...]:
+        """Read the queue of a lock or semaphore: holders, then those who wait, in order."""
+        ...
+
     async def list_flows(
         self, type: str, statuses: Sequence[Status], after: int, limit: int
     ) -> tuple[FlowView, ...]:
         """List flows of a type by number, those above `after`; no statuses means all."""
+        ...
+
+    # operators
+
+    async def amend(self, flow: int, version: int, amendment: Amendment) -> bool:
+        """Change a flow that nobody owns. False: it was moved since `version`, or is owned."""
+        ...
+
+    async def mend(self, types: Sequence[str]) -> int:
+        """Let flows that were parked as mendable try again: live and due now; give how many."""
         ...
 
     # housekeeping

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from tests.crash.checker import effects, life, messages
+from tests.crash.checker import effects, life, messages, places, questions
 from tests.crash.checker.history import History, Violation
 
 RULES: tuple[Callable[[History], Iterator[Violation]], ...] = (
@@ -22,6 +22,11 @@ RULES: tuple[Callable[[History], Iterator[Violation]], ...] = (
     messages.stored_consumption_agrees,
     messages.equal_keys_are_one_message,
     messages.order_is_kept,
+    questions.answer_is_the_stored_one,
+    questions.state_never_turns_back,
+    places.holders_keep_to_the_limit,
+    places.ended_stands_in_no_queue,
+    places.guarded_bodies_do_not_meet,
     life.incarnation_has_one_process,
     life.fenced_never_writes_again,
     life.lost_begins_no_body,

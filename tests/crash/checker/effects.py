@@ -19,6 +19,8 @@ from tests.crash.checker.history import (
 from tests.crash.ledger import Line
 from tests.crash.snapshot import EffectRow
 
+RESULTS = frozenset({"capture", "once"})
+
 
 def at_most_once_begins_once(history: History) -> Iterator[Violation]:
     """Find at-most-once bodies that began twice, over all processes and crashes."""
@@ -95,7 +97,7 @@ def answer_is_always_the_same(history: History) -> Iterator[Violation]:
         if len(values) > 1:
             yield Violation(rule, flow, f"{effect}: {values}")
         row = row_of(history.end, flow, effect)
-        if row is not None and row.kind == "capture" and not row.failed:
+        if row is not None and row.kind in RESULTS and not row.failed:
             stored = _text_of(row)
             if values != {stored}:
                 yield Violation(rule, flow, f"{effect}: saw {values}, stored is {stored!r}")
@@ -118,7 +120,7 @@ def nothing_is_made_up(history: History) -> Iterator[Violation]:
     """Find results that no body ever gave."""
     for flow, effect, lines in history.effects_of("begin", "end", "raise"):
         row = row_of(history.end, flow, effect)
-        if row is None or row.kind != "capture":
+        if row is None or row.kind not in RESULTS:
             continue
         wanted = "raise" if row.failed else "end"
         given = [line.value for line in lines if line.kind == wanted]
@@ -180,8 +182,30 @@ def nothing_is_left_beneath(history: History) -> Iterator[Violation]:
         if row is None or row.status not in FINAL:
             continue
         for key in rows:
-            if _is_beneath(key, rows):
+            if _is_beneath(key, rows) and not _stays(key, rows):
                 yield Violation("nothing_is_left_beneath", flow, key)
+
+
+def _stays(key: str, rows: dict[str, EffectRow]) -> bool:
+    """Whether a mark stays: what cut or cancelled it, that a failed body began once, a lock's.
+
+    So does the reply to a question; that others were refused on the way does not.
+    """
+    above = rows.get(key.removesuffix(".begun"))
+    begun_once = key.endswith(".begun") and above is not None and above.failed
+    is_reply = rows[key].kind == "reply" and key.endswith(".reply")
+    is_mark = rows[key].kind in {"cancel", "cut", "lock"}
+    return begun_once or is_reply or is_mark or _is_needed(key, rows)
+
+
+def _is_needed(key: str, rows: dict[str, EffectRow]) -> bool:
+    """Whether a row is of a race's winner, or of a saga that ended well: a replay needs it."""
+    above = [key[:end] for end, mark in enumerate(key) if mark in "./" and key[:end] in rows]
+    return all(
+        rows[one].kind == "saga"
+        or (rows[one].kind == "race" and key.startswith(f"{one}/{rows[one].body}/"))
+        for one in above
+    )
 
 
 def _is_beneath(key: str, rows: dict[str, EffectRow]) -> bool:

@@ -15,6 +15,7 @@ import msgspec
 
 from tests.crash import ledger
 from tests.crash.torture.programs import (
+    Ask,
     Maybe,
     Ping,
     Program,
@@ -22,10 +23,21 @@ from tests.crash.torture.programs import (
     interpret,
     messages_of,
     program_of,
+    questions_of,
+    reply_to,
 )
-from unbroken import Delivery, FlowFailed, FlowParked, Flows, Unbroken
+from unbroken import (
+    Delivery,
+    FlowEnded,
+    FlowFailed,
+    FlowNotFound,
+    FlowParked,
+    Flows,
+    QuestionRefused,
+    Unbroken,
+)
 
-Handle = Flows[[Program], str]
+Handle = Flows[[Program, int], str]
 
 AT_THE_SAME_TIME = 40
 STOP = "stop"
@@ -35,10 +47,10 @@ QUIESCE = timedelta(seconds=60)
 class Client:
     """Drives flows until it is told to stop, and then until all have ended."""
 
-    def __init__(self, seed: int, folder: Path, lease: timedelta) -> None:
+    def __init__(self, seed: int, folder: Path, url: str, lease: timedelta) -> None:
         self._seed = seed
         self._folder = folder
-        self._app = Unbroken(f"sqlite:///{folder / 'flows.db'}", execute=False, lease=lease)
+        self._app = Unbroken(url, execute=False, lease=lease)
         self._flows: Handle = self._app.register(interpret)
         self._places = asyncio.Semaphore(AT_THE_SAME_TIME)
         self._chance = random.Random(f"client {seed}")
@@ -62,7 +74,7 @@ class Client:
     async def _drive(self, number: int) -> None:
         program = program_of(self._seed, number)
         id = f"f{number}"
-        scheduled = await self._twice(lambda: self._flows.schedule(id, program))
+        scheduled = await self._twice(lambda: self._flows.schedule(id, program, 0))
         ledger.write("scheduled", flow=f"interpret {id}")
         sending = [
             asyncio.create_task(self._send_all(one, part))
@@ -87,6 +99,28 @@ class Client:
             if self._chance.random() < 0.3:
                 copies += [message, type(message)(f"another {message.text}")]
             await asyncio.gather(*(self._send(id, one, message.text) for one in copies))
+        for question in questions_of(program):
+            await asyncio.sleep(self._chance.expovariate(50))
+            asked = 1 + (self._chance.random() < 0.3)
+            await asyncio.gather(*(self._ask(id, question) for _ in range(asked)))
+
+    async def _ask(self, id: str, question: Ask) -> None:
+        """Ask until there is an answer; who gives up in between asks again under the same key."""
+        key = f"ask {question.text}"
+        while True:
+            patience = timedelta(seconds=self._chance.choice((0.05, 60)))
+            try:
+                answer = await self._flows.ask(id, question, str, key=key, timeout=patience)
+            except QuestionRefused as error:
+                answer = str(error)
+            except (TimeoutError, FlowNotFound):
+                await asyncio.sleep(0.1)
+                continue
+            except (FlowEnded, FlowParked) as error:
+                answer = f"none: {error}"
+            value = {"key": key, "answer": answer, "expected": reply_to(question)}
+            ledger.write("answered", flow=f"interpret {id}", value=value)
+            return
 
     async def _send(self, id: str, message: Ping | Maybe, key: str) -> None:
         """Send until there is such a flow; a child is started only later."""
@@ -105,6 +139,6 @@ class Client:
         return await start()
 
 
-def run(seed: int, folder: Path, lease: timedelta) -> None:
+def run(seed: int, folder: Path, url: str, lease: timedelta) -> None:
     """Be the client's process."""
-    asyncio.run(Client(seed, folder, lease).run())
+    asyncio.run(Client(seed, folder, url, lease).run())

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tests.crash import ledger, processes
 from tests.crash.crashing_store import make_blind
+from tests.crash.databases import Databases
 from tests.crash.serving import serving_app
 from tests.crash.torture import client
 from tests.crash.torture.programs import interpret
@@ -33,9 +34,12 @@ AT_MOST = 120.0
 class Director:
     """Knows every process; everything it does follows from the seed."""
 
-    def __init__(self, seed: int, folder: Path, *, gap: float, say: bool = False) -> None:
+    def __init__(
+        self, seed: int, folder: Path, stored: Databases, *, gap: float, say: bool = False
+    ) -> None:
         self._seed = seed
         self._folder = folder
+        self._url = stored.url(folder)
         self._gap = gap
         self._say = say
         self._chance = random.Random(f"director {seed}")
@@ -53,8 +57,8 @@ class Director:
     def run(self, kills: int) -> None:
         """Torment until so many were killed, then heal and wait for the client's end."""
         os.environ.update(self._environment)
-        lease, folder, seed = LEASE, self._folder, self._seed
-        user = self._fork(lambda: client.run(seed, folder, lease), "client")
+        folder, seed, url = self._folder, self._seed, self._url
+        user = self._fork(lambda: client.run(seed, folder, url, LEASE), "client")
         while len(self._replicas) < REPLICAS:
             self._replicas.append(self._fork(self._serve, "replicas"))
         try:
@@ -71,9 +75,10 @@ class Director:
         return processes.fork(run, self._folder / log, self._environment)
 
     def _serve(self) -> None:
-        url = f"sqlite:///{self._folder / 'flows.db'}"
         stay = timedelta(milliseconds=50)
-        app = serving_app(url, (interpret,), lease=LEASE, poison_after=NEVER, suspend_after=stay)
+        app = serving_app(
+            self._url, (interpret,), lease=LEASE, poison_after=NEVER, suspend_after=stay
+        )
         if self._is_blind:
             make_blind(app)
         asyncio.run(app.serve(GRACE))

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import msgspec
 
-from tests.crash import ledger, snapshot
+from tests.crash import ledger
 from tests.crash.checker import check
 from tests.crash.checker.history import History, Violation
+from tests.crash.databases import Databases
 from tests.crash.torture.director import Director
 from tests.crash.torture.programs import ATTEMPTS, expected, program_of
 
@@ -52,10 +53,10 @@ class Report(msgspec.Struct):
         return not self.violations and not self.failures
 
 
-def report(seed: int, folder: Path, director: Director) -> Report:
+def report(seed: int, folder: Path, stored: Databases, director: Director) -> Report:
     """Read ledger and store, and check everything."""
     lines = ledger.read(folder / "ledger")
-    end = snapshot.take(folder / "flows.db")
+    end = stored.snapshot(folder)
     wanted = {
         name: expected(program_of(seed, int(row.id[1:])))
         for name, row in end.flows.items()

@@ -237,8 +237,8 @@ async def test_a_damaged_file_is_said(me: Driver, fail: Fail) -> None:
 async def test_a_failed_read_does_not_spoil_the_next(me: Driver, fail: Fail, code: int) -> None:
     fail("BEGIN", code)
     with pytest.raises(StoreError):
-        await me.store.read_inbox(1)
-    assert await me.store.read_inbox(1) is None
+        await me.store.load("me", [1])
+    assert await me.store.load("me", [1]) == ()
 
 
 async def test_a_file_that_is_no_database_is_corrupt(open_file: Opening, path: str) -> None:

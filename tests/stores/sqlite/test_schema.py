@@ -12,9 +12,11 @@ import pytest
 from tests.stores.driver import Driver, effect
 from tests.stores.sqlite.conftest import Opening
 from unbroken.model.errors import ConfigurationError, SchemaTooNew, StoreError
+from unbroken.stores.batch import Continue
 from unbroken.stores.sql import Migration, pending, read_catalogue
 from unbroken.stores.sqlite import schema
 from unbroken.stores.sqlite.store import SqliteStore
+from unbroken.stores.store import Amendment, Question
 
 PROCESSES = 16
 OPEN_AND_REGISTER = """
@@ -92,7 +94,7 @@ async def test_a_migration_that_fails_leaves_nothing_behind(
 ) -> None:
     await (await open_file()).close()
     before = dump(raw)
-    bad = Migration(10**6, "bad", ("CREATE TABLE half (x)", "CREATE TABLE flows (x)"))
+    bad = Migration(10**6, "bad", ("CREATE TABLE half (x)", "CREATE INDEX half ON flows (oops)"))
     monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, bad))
     with pytest.raises(StoreError):
         await open_file()
@@ -119,6 +121,54 @@ async def test_tables_of_somebody_else_are_not_touched(
     with pytest.raises(ConfigurationError, match="messages"):
         await open_file()
     assert dump(raw) == before
+
+
+@pytest.fixture
+async def first_version(
+    open_file: Opening, monkeypatch: pytest.MonkeyPatch, raw: sqlite3.Connection
+) -> None:
+    """A file as the first version left it: a waiting flow and one that is done."""
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
+        await (await open_file()).close()
+    columns = "id, status, due_at, inbox, seen, incarnation, version, cancel, crashes, created_at"
+    for row in ("'f', 'live', 1, 2, 2", "'g', 'done', NULL, 0, 0"):
+        values = f"{row}, 1, 1, 0, 0, 0, 't', '{{}}', '[]'"
+        raw.execute(f"INSERT INTO flows ({columns}, type, param, parents) VALUES ({values})")
+    raw.execute("INSERT INTO effects VALUES (1, 'e', 'capture', 0, 'int', '1', 7, 1)")
+    raw.execute("INSERT INTO messages VALUES (1, 1, 'm', 'Note', '1', 0, 1)")
+    raw.execute("INSERT INTO messages VALUES (1, 2, 'n', 'Note', '2', 0, 0)")
+
+
+@pytest.mark.usefixtures("first_version")
+async def test_what_the_first_version_stored_goes_on(open_file: Opening) -> None:
+    store = await open_file()
+    await store.register("me")
+    me = Driver(store, "me")
+    (claimed,) = (await me.claim()).claimed
+    assert (claimed.incarnation, claimed.failures, claimed.code, claimed.depth) == (2, 0, 1, 0)
+    assert [one.key for one in claimed.effects] == ["e"]
+    assert [one.key for one in claimed.messages] == ["n"]
+    view = await me.view("f")
+    assert (view.cancel, view.error, view.parents) == (False, None, ())
+    assert await store.read_reply(Question(1, "m")) is None
+    await me.change(Continue(claimed.flow, 2, "{}"))
+    assert (await me.send("f", "m", "n")).positions == ()
+    done = await me.view("g")
+    assert await store.amend(done.flow.number, done.version, Amendment(restarts=True))
+    assert [one.flow.id for one in (await me.claim()).claimed] == ["g"]
+
+
+@pytest.mark.usefixtures("first_version")
+@pytest.mark.parametrize("making", ["TABLE States (x)", "VIEW places AS SELECT 1"])
+async def test_a_table_of_somebody_else_that_a_later_version_needs_is_not_touched(
+    open_file: Opening, raw: sqlite3.Connection, making: str
+) -> None:
+    raw.execute(f"CREATE {making}")
+    before = dump(raw), raw.execute("SELECT * FROM schema_version").fetchall()
+    with pytest.raises(ConfigurationError, match=r"(?i)\((states|places)\).*a file of its own"):
+        await open_file()
+    assert (dump(raw), raw.execute("SELECT * FROM schema_version").fetchall()) == before
 
 
 async def test_the_database_may_hold_other_tables(
@@ -159,7 +209,7 @@ async def test_a_present_sqlite_gets_strict_tables(
     await open_file()
     tables = [text for (text,) in dump(raw) if text and text.startswith("CREATE TABLE")]
     ours = [text for text in tables if "sqlite_sequence" not in text]
-    assert len(ours) == 5
+    assert len(ours) == 8
     assert all(re.search(r"\bSTRICT$", text) for text in ours)
 
 

@@ -16,8 +16,8 @@ from tests.stores.sqlite.door import SqliteDoor
 from unbroken.model.clock import SystemClock
 from unbroken.model.errors import StoreUnavailable
 from unbroken.stores.batch import Start
+from unbroken.stores.pulse import Pulse
 from unbroken.stores.sqlite.lanes import ThreadLane
-from unbroken.stores.sqlite.pulse import Pulse
 from unbroken.stores.sqlite.store import SqliteStore
 
 LEASE = 20 * SECOND

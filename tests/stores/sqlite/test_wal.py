@@ -14,11 +14,14 @@ from tests.stores.clock import FakeClock
 from tests.stores.driver import Driver, effect
 from tests.stores.sqlite.conftest import Opening
 from unbroken.model.errors import StoreUnavailable
+from unbroken.model.records import Reply, Status
+from unbroken.stores.batch import Also, Publish
 from unbroken.stores.sqlite import connection
 from unbroken.stores.sqlite.bus import GLANCE
 from unbroken.stores.sqlite.lock import WriterLock
 from unbroken.stores.sqlite.schema import has_wal_reset_bug
 from unbroken.stores.sqlite.store import SqliteStore
+from unbroken.stores.store import Amendment
 
 LIMIT = 200_000
 
@@ -266,9 +269,32 @@ async def test_the_bus_keeps_quiet_about_what_concerns_nobody_else(
     flow = await theirs.run("f")
     await listener.count()
     await theirs.record(effect(flow, "e"))
+    await theirs.record(effect(flow, "loop", also=Also(drops=("e",))))
+    await theirs.commit(states=(Publish(flow.number, 1, "1", None),))
     await other.beat("theirs")
     await theirs.claim()
     assert await listener.count() == 0
+
+
+async def test_the_bus_hears_what_somebody_may_wait_for(
+    listener: Listener, open_file: Opening
+) -> None:
+    other = await open_file()
+    await other.register("theirs")
+    theirs = Driver(other, "theirs")
+    flow = await theirs.run("f")
+    await theirs.send("f", "question")
+    await listener.count()
+    rare = Also(replies_to=1, reply=Reply("1"))
+    await theirs.record(effect(flow, "unlike"), effect(flow, "reply", also=rare))
+    assert await listener.count() == 1, "a reply"
+    await theirs.end(flow, Status.PARKED, mendable=True)
+    await listener.count()
+    assert await other.mend(["t"]) == 1
+    assert await listener.count() == 1, "what is mended is due"
+    view = await theirs.view("f")
+    assert await other.amend(flow.number, view.version, Amendment(restarts=True))
+    assert await listener.count() == 1, "what is restarted is due"
 
 
 async def test_the_bus_hears_a_stranger(listener: Listener, path: str) -> None:

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from importlib.resources import files
 from typing import Any, TypeVar
 
 from unbroken.model.clock import Clock
 from unbroken.model.errors import ConfigurationError, OutcomeUnknown, StoreError
 from unbroken.stores.sql import read_catalogue
-from unbroken.stores.sqlite.faults import (
-    Complaint,
-    DamagedRow,
-    explain,
-    is_undecodable,
-    primary_code,
-)
+from unbroken.stores.sqlite.faults import DAMAGED, Complaint, explain, is_undecodable, primary_code
 from unbroken.stores.sqlite.lock import WriterLock
+from unbroken.stores.transactions.rows import json
+from unbroken.stores.transactions.transaction import DamagedRow
 
 SQL = read_catalogue(files("unbroken.stores.sqlite") / "sql")
 
@@ -43,6 +39,7 @@ BROKEN = frozenset(
 
 T = TypeVar("T")
 Connect = Callable[[str], sqlite3.Connection]
+Work = Callable[["Transaction"], Coroutine[Any, Any, T]]
 
 
 def connect(path: str) -> sqlite3.Connection:
@@ -57,7 +54,11 @@ def connect(path: str) -> sqlite3.Connection:
 
 
 class Transaction:
-    """Statements of the catalogue in one open transaction, and the time it runs at."""
+    """Statements of the catalogue in one open transaction, and the time it runs at.
+
+    All of it answers at once: its methods never wait. Write transactions come one after the other,
+    so nothing needs a lock of its own.
+    """
 
     __slots__ = ("_cursor", "now")
 
@@ -65,7 +66,7 @@ class Transaction:
         self._cursor = cursor
         self.now = now
 
-    def all(self, name: str, /, **values: object) -> list[tuple[Any, ...]]:
+    async def all(self, name: str, /, **values: object) -> list[tuple[Any, ...]]:
         """Run a statement and read every row; raises DamagedRow."""
         try:
             return self._cursor.execute(SQL[name], values).fetchall()
@@ -77,29 +78,54 @@ class Transaction:
                 raise DamagedRow("a text is not UTF-8") from None
             raise
 
-    def first(self, name: str, /, **values: object) -> tuple[Any, ...] | None:
+    async def first(self, name: str, /, **values: object) -> tuple[Any, ...] | None:
         """Run a statement and read its only row, if there is one; raises DamagedRow."""
-        rows = self.all(name, **values)
+        rows = await self.all(name, **values)
         return rows[0] if rows else None
 
-    def change(self, name: str, /, **values: object) -> int:
+    async def change(self, name: str, /, **values: object) -> int:
         """Run a statement and count the rows it changed."""
         return self._cursor.execute(SQL[name], values).rowcount
 
-    def insert(self, name: str, /, **values: object) -> int | None:
+    async def insert(self, name: str, /, **values: object) -> int | None:
         """Run an insert and give the number of its row; None if the row was there."""
         cursor = self._cursor.execute(SQL[name], values)
         return cursor.lastrowid if cursor.rowcount == 1 else None
 
-    def change_many(
-        self, name: str, /, rows: Iterable[Mapping[str, object] | Sequence[object]]
+    async def change_many(
+        self, name: str, /, rows: Sequence[Mapping[str, object] | Sequence[object]]
     ) -> int:
         """Run a statement for each of the rows and count the rows it changed in all."""
         return self._cursor.executemany(SQL[name], rows).rowcount
 
-    def define(self, statement: str, /) -> None:
+    async def define(self, statement: str, /) -> None:
         """Run a statement of a migration."""
         self._cursor.execute(statement)
+
+    def array(self, values: Iterable[object]) -> object:
+        """Give a list for `json_each`."""
+        return json(values)
+
+    def tells_damage(self, error: Exception) -> bool:
+        """Whether an error says that a part of the file cannot be read."""
+        return isinstance(error, sqlite3.Error) and primary_code(error) in DAMAGED
+
+    async def lock(self, flows: Sequence[int], names: Sequence[tuple[str, str]]) -> None:
+        """Nobody else writes."""
+
+    async def lock_queues(self, queues: Iterable[str]) -> None:
+        """Nobody else writes."""
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run the work of a transaction to its end; it never waits for anything."""
+    try:
+        work.send(None)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    work.close()
+    raise AssertionError("a transaction waited for something else than its database")
 
 
 class Session:
@@ -148,7 +174,7 @@ class Session:
         if connection is not None:
             connection.close()
 
-    def write(self, work: Callable[[Transaction], T], *, quiet: bool = False) -> T:
+    def write(self, work: Work[T], *, quiet: bool = False) -> T:
         """Run `work` in a transaction; whatever it raises undoes all of it.
 
         Raises OutcomeUnknown if COMMIT failed in a way that says nothing. A quiet write is one that
@@ -158,7 +184,7 @@ class Session:
             connection = self.open()
             try:
                 connection.execute("BEGIN IMMEDIATE")
-                result = work(Transaction(connection.cursor(), self._clock.now()))
+                result = run(work(Transaction(connection.cursor(), self._clock.now())))
             except BaseException as error:
                 self._undo(connection, error)
                 raise
@@ -170,14 +196,14 @@ class Session:
             self._lock.count_commit(quiet=quiet)
             return result
 
-    def read(self, work: Callable[[Transaction], T], *, snapshot: bool = False) -> T:
+    def read(self, work: Work[T], *, snapshot: bool = False) -> T:
         """Run `work`; more than one statement needs a snapshot to see one state."""
         connection = self.open()
         try:
             if not snapshot:
-                return work(Transaction(connection.cursor(), self._clock.now()))
+                return run(work(Transaction(connection.cursor(), self._clock.now())))
             connection.execute("BEGIN")
-            result = work(Transaction(connection.cursor(), self._clock.now()))
+            result = run(work(Transaction(connection.cursor(), self._clock.now())))
             connection.execute("COMMIT")
         except BaseException as error:
             self._undo(connection, error)

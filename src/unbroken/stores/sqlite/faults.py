@@ -15,6 +15,7 @@ from unbroken.model.errors import (
     StoreError,
     StoreUnavailable,
 )
+from unbroken.stores.transactions.transaction import DamagedRow
 
 BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL})
 DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
@@ -27,10 +28,6 @@ CONTENTS = frozenset(
         sqlite3.SQLITE_CONSTRAINT,
     }
 )
-
-
-class DamagedRow(Exception):
-    """A row that makes no sense: its flow is parked, or the store says StoreCorrupt."""
 
 
 # What the driver and the database raise; anything else is a mistake of ours and stays as it is.

@@ -7,7 +7,7 @@ import sqlite3
 from importlib.resources import files
 
 from unbroken.model.errors import ConfigurationError
-from unbroken.stores.sql import pending, read_migrations
+from unbroken.stores.sql import pending, read_migrations, tables_made_by
 from unbroken.stores.sqlite.connection import Transaction
 
 OLDEST = (3, 35, 0)
@@ -29,23 +29,24 @@ def has_wal_reset_bug(version: tuple[int, ...]) -> bool:
     return (3, 7) <= version < (3, 51, 3) and not repaired
 
 
-def migrate(tx: Transaction) -> None:
+async def migrate(tx: Transaction) -> None:
     """Apply what the schema lacks, in the transaction that reads its version; or SchemaTooNew."""
     version = 0
-    if tx.first("has_schema"):
-        row = tx.first("schema_version")
+    if await tx.first("has_schema"):
+        row = await tx.first("schema_version")
         version = (row[0] if row else None) or 0
-    elif strangers := tx.all("tables_of_others"):
+    missing = pending(MIGRATIONS, version)
+    if strangers := await tx.all("tables_of_others", names=tx.array(tables_made_by(missing))):
         names = ", ".join(name for (name,) in strangers)
         raise ConfigurationError(
             f"the database has tables of somebody else with names that Unbroken uses ({names}): "
             "give Unbroken a file of its own"
         )
-    for migration in pending(MIGRATIONS, version):
+    for migration in missing:
         for statement in migration.statements:
-            tx.define(_for_this_version(statement))
-        tx.change("migrated", number=migration.number, name=migration.name, now=tx.now)
-    tx.change("try_writing")
+            await tx.define(_for_this_version(statement))
+        await tx.change("migrated", number=migration.number, name=migration.name, now=tx.now)
+    await tx.change("try_writing")
 
 
 def _for_this_version(statement: str) -> str:

@@ -16,10 +16,10 @@ from typing import TypeVar
 from unbroken.model.bus import Bus, SilentBus
 from unbroken.model.clock import Clock
 from unbroken.model.errors import OutcomeUnknown, StoreError, StoreUnavailable
-from unbroken.model.records import Claimed, Outcome, Status
+from unbroken.model.records import Claimed, Effect, FlowRef, Outcome, Reply, Status
 from unbroken.stores.batch import Batch, Receipt
-from unbroken.stores.sqlite import reads
-from unbroken.stores.sqlite.batches import Fenced, SomeRefused, apply, is_quiet
+from unbroken.stores.pulse import Pulse
+from unbroken.stores.sql import as_sql
 from unbroken.stores.sqlite.bus import WalBus
 from unbroken.stores.sqlite.connection import (
     BUSY_SECONDS,
@@ -27,15 +27,26 @@ from unbroken.stores.sqlite.connection import (
     WRITER,
     Connect,
     Session,
-    Transaction,
+    Work,
     connect,
 )
+from unbroken.stores.sqlite.examining import examine
 from unbroken.stores.sqlite.lanes import InlineLane, Lane, ThreadLane
 from unbroken.stores.sqlite.lock import WriterLock
-from unbroken.stores.sqlite.pulse import Pulse
-from unbroken.stores.sqlite.rows import json
-from unbroken.stores.sqlite.schema import check_version, has_wal_reset_bug, migrate
-from unbroken.stores.store import FlowView, Inbox, Poll, Reaped
+from unbroken.stores.sqlite.schema import MIGRATIONS, check_version, has_wal_reset_bug, migrate
+from unbroken.stores.store import (
+    Amendment,
+    Finding,
+    FlowView,
+    Inbox,
+    Place,
+    Poll,
+    Question,
+    Reaped,
+    State,
+)
+from unbroken.stores.transactions import operators, reads, replicas
+from unbroken.stores.transactions.batches import Fenced, SomeRefused, apply, is_quiet
 
 T = TypeVar("T")
 logger = logging.getLogger("unbroken.store")
@@ -53,6 +64,7 @@ class SqliteStore:
         patience: float = BUSY_SECONDS,
     ) -> None:
         self._clock = clock
+        self._path = path
         self._in_memory = path is None
         self._pulse = Pulse(clock)
         self._beating: asyncio.Task[None] | None = None
@@ -80,6 +92,18 @@ class SqliteStore:
         if self._in_memory:
             return "nothing: the database is in memory and ends with the store"
         return "power loss (SQLite, WAL, synchronous=FULL)"
+
+    @property
+    def is_durable(self) -> bool:
+        return True  # in memory everything ends together, effects and what they did to a test
+
+    async def examine(self) -> tuple[Finding, ...]:
+        if self._path is None:
+            return (Finding("place", "in memory"), Finding("durability", self.durability))
+        return await asyncio.to_thread(examine, self._path)
+
+    def migrations(self) -> str:
+        return as_sql(MIGRATIONS)
 
     async def open(self) -> None:
         check_version()
@@ -123,14 +147,10 @@ class SqliteStore:
     # replicas
 
     async def register(self, replica: str, lease: int = 0) -> int:
-        def work(tx: Transaction) -> int:
-            tx.change("register", replica=replica, lease=lease, now=tx.now)
-            return tx.now
-
         def register() -> int:
             # Before the row is there to be looked for, or it would look dead.
             self._lock.join(replica)
-            at = self._attempt(work, quiet=True)
+            at = self._attempt(lambda tx: replicas.register(tx, replica, lease), quiet=True)
             self._pulse.registered(sent)
             return at
 
@@ -142,9 +162,7 @@ class SqliteStore:
         return await self._writes.run(lambda: self._beat(replica, sent))
 
     def _beat(self, replica: str, sent: float) -> bool:
-        alive = self._attempt(
-            lambda tx: tx.change("beat", replica=replica, now=tx.now) == 1, quiet=True
-        )
+        alive = self._attempt(lambda tx: replicas.beat(tx, replica), quiet=True)
         if alive:
             self._pulse.succeeded(replica, sent)
         return alive
@@ -191,26 +209,18 @@ class SqliteStore:
         return self._pulse.last
 
     async def settle(self, replica: str, target: int) -> int | None:
-        def work(tx: Transaction) -> int | None:
-            tx.change("settle", replica=replica, target=target)
-            row = tx.first("last_batch", replica=replica)
-            return row[0] if row else None
-
-        return await self._write(work, quiet=True)
+        return await self._write(lambda tx: replicas.settle(tx, replica, target), quiet=True)
 
     async def reap(self, me: str, lease: int) -> Reaped:
-        look = await self._read(lambda tx: reads.look_for_dead(tx, me, lease), snapshot=True)
+        look = await self._read(lambda tx: replicas.look_for_dead(tx, me, lease), snapshot=True)
         if look.next_expiry is None:
             return look
-        others = await self._read(lambda tx: [id for (id,) in tx.all("other_replicas", replica=me)])
-        gone = json(self._lock.gone(others))
-        if look.next_expiry >= look.at and gone == "[]":
+        gone = self._lock.gone(await self._read(lambda tx: replicas.others(tx, me)))
+        if look.next_expiry >= look.at and not gone:
             return look
-        removed = await self._write(
-            lambda tx: tx.change("reap", replica=me, now=tx.now, lease=lease, gone=gone)
-        )
+        removed = await self._write(lambda tx: replicas.reap(tx, me, lease, gone))
         # A later transaction: what the dead wrote last is seen by who takes their flows.
-        look = await self._read(lambda tx: reads.look_for_dead(tx, me, lease), snapshot=True)
+        look = await self._read(lambda tx: replicas.look_for_dead(tx, me, lease), snapshot=True)
         return Reaped(look.at, removed, look.dead, look.next_expiry)
 
     # writes of a replica
@@ -233,17 +243,23 @@ class SqliteStore:
 
     # reads
 
-    async def poll(self, replica: str, types: Sequence[str], awaited: Sequence[int]) -> Poll:
-        return await self._read(lambda tx: reads.poll(tx, replica, types, awaited))
+    async def poll(
+        self,
+        replica: str,
+        types: Sequence[str],
+        awaited: Sequence[int],
+        asked: Sequence[Question] = (),
+    ) -> Poll:
+        return await self._read(lambda tx: reads.poll(tx, replica, types, awaited, asked))
 
     async def owned(self, replica: str) -> dict[int, int]:
-        return await self._read(lambda tx: dict(tx.all("owned", replica=replica)))
+        return await self._read(lambda tx: reads.owned(tx, replica))
 
     async def load(self, replica: str, numbers: Sequence[int]) -> tuple[Claimed, ...]:
         return await self._read(lambda tx: reads.load(tx, replica, numbers), snapshot=True)
 
     async def read_inbox(self, flow: int) -> Inbox | None:
-        return await self._read(lambda tx: reads.read_inbox(tx, flow), snapshot=True)
+        return await self._read(lambda tx: reads.read_inbox(tx, flow))
 
     async def find(self, type: str, id: str) -> Outcome | None:
         return await self._read(lambda tx: reads.find(tx, type, id))
@@ -251,44 +267,54 @@ class SqliteStore:
     async def view(self, type: str, id: str) -> FlowView | None:
         return await self._read(lambda tx: reads.view(tx, type, id))
 
+    async def read_effects(self, flow: int) -> tuple[Effect, ...]:
+        return await self._read(lambda tx: reads.read_effects(tx, flow))
+
+    async def read_state(self, type: str, id: str) -> State | None:
+        return await self._read(lambda tx: reads.read_state(tx, type, id))
+
+    async def read_reply(self, question: Question) -> Reply | None:
+        return await self._read(lambda tx: reads.read_reply(tx, question))
+
+    async def correlated(self, type: str, correlation: str) -> tuple[FlowRef, ...]:
+        return await self._read(lambda tx: reads.correlated(tx, type, correlation))
+
+    async def places(self, queue: str) -> tuple[Place, ...]:
+        return await self._read(lambda tx: reads.places(tx, queue))
+
     async def list_flows(
         self, type: str, statuses: Sequence[Status], after: int, limit: int
     ) -> tuple[FlowView, ...]:
         return await self._read(lambda tx: reads.list_flows(tx, type, statuses, after, limit))
 
+    # operators
+
+    async def amend(self, flow: int, version: int, amendment: Amendment) -> bool:
+        return await self._write(lambda tx: operators.amend(tx, flow, version, amendment))
+
+    async def mend(self, types: Sequence[str]) -> int:
+        return await self._write(lambda tx: operators.mend(tx, types))
+
     # housekeeping
 
     async def delete_ended(self, before: int, limit: int) -> int:
-        return await self._write(
-            lambda tx: _delete(tx, tx.all("ended_before", before=before, limit=limit)), quiet=True
-        )
+        return await self._write(lambda tx: operators.delete_ended(tx, before, limit), quiet=True)
 
     async def delete_flow(self, type: str, id: str) -> bool:
-        return await self._write(
-            lambda tx: _delete(tx, tx.all("removable", type=type, id=id)) == 1, quiet=True
-        )
+        return await self._write(lambda tx: operators.delete_flow(tx, type, id))
 
-    async def _write(self, work: Callable[[Transaction], T], *, quiet: bool = False) -> T:
+    async def _write(self, work: Work[T], *, quiet: bool = False) -> T:
         return await self._writes.run(lambda: self._attempt(work, quiet=quiet))
 
-    def _attempt(self, work: Callable[[Transaction], T], *, quiet: bool) -> T:
+    def _attempt(self, work: Work[T], *, quiet: bool) -> T:
         """Write something that may be written twice: an unknown outcome is one to try again."""
         try:
             return self._writer.write(work, quiet=quiet)
         except OutcomeUnknown as error:
             raise StoreUnavailable(str(error)) from error
 
-    async def _read(self, work: Callable[[Transaction], T], *, snapshot: bool = False) -> T:
+    async def _read(self, work: Work[T], *, snapshot: bool = False) -> T:
         return await self._reads.run(lambda: self._reader.read(work, snapshot=snapshot))
-
-
-def _delete(tx: Transaction, rows: list[tuple[int]]) -> int:
-    if not rows:
-        return 0
-    flows = json(number for (number,) in rows)
-    tx.change("delete_effects", flows=flows)
-    tx.change("delete_messages", flows=flows)
-    return tx.change("delete_flows", flows=flows)
 
 
 def _call_in(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:

@@ -3,7 +3,7 @@ SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'schema_version';
 
 -- name: tables_of_others
 SELECT name FROM sqlite_master
- WHERE type = 'table' AND name IN ('flows', 'effects', 'messages', 'replicas')
+ WHERE type IN ('table', 'view') AND lower(name) IN (SELECT value FROM json_each(:names))
  ORDER BY name;
 
 -- name: schema_version
