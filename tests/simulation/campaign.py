@@ -8,11 +8,13 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterator
+from functools import lru_cache
 from multiprocessing import get_context
 
 import msgspec
 
 from tests.simulation.run import judge
+from unbroken.serialization import classes, known
 
 CHUNK = 20
 CHUNKS = 40
@@ -77,6 +79,8 @@ def live_through(seeds: range) -> Found:
 def begin_worker() -> None:
     """Make a process ready for many runs: each one clears up behind it, and only behind it."""
     logging.disable(logging.CRITICAL)
+    # Each replica of each run registers the same flows anew: their annotations are read once.
+    classes.hints_of = known.hints_of = lru_cache(classes.hints_of)
     gc.collect()
     gc.freeze()
 

@@ -97,6 +97,8 @@ class User:
         must_be_cancelled = bool(program) and program[-1].kind == "never"
         if must_be_cancelled or self._tape.is_one_in(8):
             await self._cancel(one)
+            insisting = [self._insist(one)] if must_be_cancelled else []
+            sending = asyncio.gather(sending, *insisting)
             value = await self._outcome(one)
         else:
             if len(parts) > 1 and self._tape.is_one_in(4):
@@ -194,6 +196,16 @@ class User:
     async def _cancel(self, one: Mailing) -> None:
         """Cancel a flow at some moment; from then on it must not end well."""
         await asyncio.sleep(self._tape.fraction() * 10)
+        await self._cancel_now(one)
+
+    async def _insist(self, one: Mailing) -> None:
+        """Cancel it again if it was parked then, or if a restart took the cancel back."""
+        while not self._is_over(one):
+            await asyncio.sleep(4 * PAUSE)
+            if self._world.is_left_alone(one.flow):
+                await self._cancel_now(one)
+
+    async def _cancel_now(self, one: Mailing) -> None:
         delivery = await self._handles[one.type].cancel(one.id)
         self._world.write("cancelled", one.flow, "", value=delivery.value)
 

@@ -28,6 +28,9 @@ from unbroken.stores.sqlite.store import SqliteStore
 BEGINNING = 1_700_000_000_000_000
 LEASE = timedelta(seconds=2)
 HAS_LIVE = "SELECT 1 FROM flows WHERE status NOT IN ('done', 'failed', 'cancelled') LIMIT 1"
+IS_LEFT_ALONE = (
+    "SELECT 1 FROM flows WHERE type = ? AND id = ? AND status = 'live' AND NOT cancel"
+)
 HAS_MESSAGE = """
     SELECT 1 FROM messages m JOIN flows f ON f.number = m.flow
      WHERE f.type = ? AND f.id = ? AND m.key = ?"""
@@ -200,6 +203,11 @@ class World:
         """Give where a flow stands; None if there is none."""
         type, _, id = flow.partition(" ")
         return self._first("SELECT status FROM flows WHERE type = ? AND id = ?", type, id)
+
+    def is_left_alone(self, flow: str) -> bool:
+        """Whether a flow lives and knows of no cancel."""
+        type, _, id = flow.partition(" ")
+        return self._first(IS_LEFT_ALONE, type, id) is not None
 
     def has_message(self, flow: str, key: str) -> bool:
         """Whether a message with this key is stored for a flow."""
