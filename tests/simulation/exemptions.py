@@ -11,7 +11,7 @@ from collections import defaultdict
 
 from tests.crash.checker.history import Violation
 from tests.crash.torture.acts import DEPLOYED
-from tests.crash.torture.programs import Program, walk
+from tests.crash.torture.programs import UNFIT_CODE, Program, walk
 from tests.simulation.world import World
 
 # `wrongly_consumed` and `result_is_predicted` look more closely.
@@ -52,6 +52,7 @@ class Exemptions:
         self._has_deploys = bool(world.lines_of("deployed"))
         self._restarted = {line.flow for line in world.lines_of("restarting")}
         self._removed = {(line.flow, line.effect) for line in world.lines_of("removing")}
+        self._tried_again_by_unfit = tried_again_by_unfit(world)
         self._runs: defaultdict[str, int] = defaultdict(int)
         self._last_run_began: dict[str, int] = {}
         for line in world.lines_of("started"):
@@ -71,6 +72,7 @@ class Exemptions:
             or self._is_forgotten(rule, flow, broken.text)
             or (rule in BEGUN_AGAIN and effect.startswith("stumble "))  # `stumbled_in_vain`
             or (rule in ONCE and self._is_removed(flow, effect))  # `begun_without_leave`
+            or (rule in ONCE and flow in self._tried_again_by_unfit and is_shipped(effect))
         )
 
     def _shows_again(self, flow: str) -> bool:
@@ -124,3 +126,20 @@ class Exemptions:
         return any(
             flow == other and effect in {name, f"{name}.begun"} for other, name in self._removed
         )
+
+
+def tried_again_by_unfit(world: World) -> frozenset[str]:
+    """Give the flows that failed, maybe, and were tried again by code without the former names.
+
+    Such a flow may well go another way: the engine asks, and does not park it.
+    """
+    return frozenset(
+        line.flow
+        for line in world.lines_of("started")
+        if line.flow.startswith("persist ") and line.value[1] == UNFIT_CODE
+    )
+
+
+def is_shipped(effect: str) -> bool:
+    """Whether an effect has one name in some code, and another one in other code."""
+    return effect.rpartition("/")[2].startswith(("ship ", "deliver "))
