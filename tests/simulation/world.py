@@ -28,9 +28,7 @@ from unbroken.stores.sqlite.store import SqliteStore
 BEGINNING = 1_700_000_000_000_000
 LEASE = timedelta(seconds=2)
 HAS_LIVE = "SELECT 1 FROM flows WHERE status NOT IN ('done', 'failed', 'cancelled') LIMIT 1"
-IS_LEFT_ALONE = (
-    "SELECT 1 FROM flows WHERE type = ? AND id = ? AND status = 'live' AND NOT cancel"
-)
+IS_LEFT_ALONE = "SELECT 1 FROM flows WHERE type = ? AND id = ? AND status = 'live' AND NOT cancel"
 HAS_MESSAGE = """
     SELECT 1 FROM messages m JOIN flows f ON f.number = m.flow
      WHERE f.type = ? AND f.id = ? AND m.key = ?"""

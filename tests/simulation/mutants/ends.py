@@ -24,7 +24,7 @@ from unbroken.engine.outcomes import Ending
 from unbroken.engine.scope import Scope
 from unbroken.engine.writing import write_together
 from unbroken.flows import patches
-from unbroken.model.records import Delivery
+from unbroken.model.records import Delivery, FlowRef, Outcome, Status
 from unbroken.stores.batch import Appended, Changed, End, Record, Start
 from unbroken.stores.transactions import endings, starts
 
@@ -87,8 +87,9 @@ async def tell_before(tx: Any, replica: str, part: End) -> Changed:
     return await END(tx, replica, part)
 
 
-async def find_nothing(*_: object) -> None:
+async def find_alive(_: object, type_: str, id: str) -> Outcome:
     """Know of no end that came before."""
+    return Outcome(FlowRef(0, type_, id), Status.LIVE)
 
 
 async def free_nothing(*_: object, **__: object) -> tuple[()]:
@@ -156,7 +157,7 @@ FAMILY = on(
     Mutant(
         "an end is told before it is accepted", method(endings, "_end", tell_before), is_slow=True
     ),
-    Mutant("a child that ended before is waited for", method(starts, "find", find_nothing)),
+    Mutant("a child that ended before is waited for", method(starts, "find", find_alive)),
     Mutant(
         "an end does not look who its parents are",
         sql(

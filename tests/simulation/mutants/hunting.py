@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,8 +16,10 @@ from tests.simulation.loop import SimulatedLoop
 from tests.simulation.mutants.mutant import Mutant
 from tests.simulation.run import judge
 
-# A sound run turns its loop some thousand times; a broken engine may do so for ever.
+# A sound run turns its loop some thousand times, in a tenth of a second; a broken engine may do so
+# for ever, and with more to do at each turn.
 MOST_TURNS = 100_000
+MOST_SECONDS = 10.0
 # What a mutant raises that is no engine any more, but a mistake of who wrote it.
 MISTAKES = (
     *(AttributeError, ImportError, LookupError, NameError, TypeError),
@@ -69,10 +72,13 @@ def _broken_by(seed: int, mutant: Mutant | None = None) -> str | None:
 @contextmanager
 def _limited_turns() -> Iterator[None]:
     once = SimulatedLoop._run_once
+    end = time.process_time() + MOST_SECONDS
 
     def run_once(self: SimulatedLoop) -> None:
         if self.turns > MOST_TURNS:
             raise Busy(f"the loop turned {MOST_TURNS} times")
+        if self.turns % 64 == 0 and time.process_time() > end:
+            raise Busy("the loop turned for seconds and seconds")
         once(self)
 
     with patch.object(SimulatedLoop, "_run_once", run_once):
