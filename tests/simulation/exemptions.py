@@ -69,11 +69,16 @@ class Exemptions:
             or (rule == "order_is_kept" and "message:Letter" in broken.text)  # each wants its own
             or (rule == "state_never_turns_back" and self._shows_again(flow))
             or self._is_cut_by_a_cancel(broken)
+            or self._is_begun_by_who_lost_a_lease_to_the_clock(rule, broken.text)
             or self._is_forgotten(rule, flow, broken.text)
             or (rule in BEGUN_AGAIN and effect.startswith("stumble "))  # `stumbled_in_vain`
             or (rule in ONCE and self._is_removed(flow, effect))  # `begun_without_leave`
             or (rule in ONCE and flow in self._tried_again_by_unfit and is_shipped(effect))
         )
+
+    def _is_begun_by_who_lost_a_lease_to_the_clock(self, rule: str, text: str) -> bool:
+        """Whether a body began beside its successor's: a leap of the store's clock ends leases."""
+        return bool(self._unjudged) and rule in BEGUN_AGAIN and ": seen at " in text
 
     def _shows_again(self, flow: str) -> bool:
         """Whether a flow does something new before what it has shown already.
