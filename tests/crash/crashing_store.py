@@ -151,9 +151,9 @@ class CrashingStore(DelegatingStore):
         self._points = points
 
     async def _pass(self, what: str, operation: Awaitable[T]) -> T:
-        number = self._points.before(what)
+        passed = self._points.before(what)
         answer = await operation
-        self._points.after(number)
+        self._points.after(passed)
         return answer
 
 

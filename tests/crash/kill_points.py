@@ -1,7 +1,9 @@
 """Points at which a process ends itself by SIGKILL.
 
-Everything a process does to the store and to the outside world is counted in the order in which it
-begins. `UNBROKEN_KILL_AT=<n>:<before|after>` ends the process exactly before or after the n-th.
+Everything a process does to the store and to the outside world has a name, and each name is counted
+by itself: how often a process reads is chance, and must not move what comes after it.
+`UNBROKEN_KILL_AT=<before|after>:<n>:<name>` ends the process exactly before or after the n-th of a
+name.
 """
 
 from __future__ import annotations
@@ -10,7 +12,8 @@ import os
 import signal
 import threading
 import time
-from typing import Literal
+from collections import Counter
+from typing import Literal, NamedTuple
 
 KILL_AT = "UNBROKEN_KILL_AT"
 
@@ -18,37 +21,47 @@ Side = Literal["before", "after"]
 SIDES: tuple[Side, Side] = ("before", "after")
 
 
+class Passed(NamedTuple):
+    """Something a process did: its name, and how often it had done the like, with this time."""
+
+    what: str
+    time: int
+
+    def __str__(self) -> str:
+        return f"{self.time}:{self.what}"
+
+
 class KillPoints:
     """Counts points, and remembers what they were."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kill_at: tuple[int, str] | None = None
-        self.passed: list[str] = []
+        self._kill_at: str | None = None
+        self._times: Counter[str] = Counter()
+        self.passed: list[Passed] = []
 
     def arm(self) -> None:
         """Take the point to die at from the environment, and count from one."""
-        wanted = os.environ.get(KILL_AT)
-        if wanted is not None:
-            number, _, side = wanted.partition(":")
-            assert side in SIDES
-            self._kill_at = int(number), side
+        self._kill_at = os.environ.get(KILL_AT)
+        assert self._kill_at is None or self._kill_at.startswith(SIDES)
+        self._times.clear()
         self.passed = []
 
-    def before(self, what: str) -> int:
-        """Something is about to be done; give its number."""
+    def before(self, what: str) -> Passed:
+        """Something is about to be done; give what it is called from now on."""
         with self._lock:
-            self.passed.append(what)
-            number = len(self.passed)
-        self._die_if((number, "before"))
-        return number
+            self._times[what] += 1
+            passed = Passed(what, self._times[what])
+            self.passed.append(passed)
+        self._die_if("before", passed)
+        return passed
 
-    def after(self, number: int) -> None:
+    def after(self, passed: Passed) -> None:
         """It was done, and nobody was told yet."""
-        self._die_if((number, "after"))
+        self._die_if("after", passed)
 
-    def _die_if(self, point: tuple[int, str]) -> None:
-        if point == self._kill_at:
+    def _die_if(self, side: Side, passed: Passed) -> None:
+        if f"{side}:{passed}" == self._kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
             time.sleep(60)  # this thread must not get further than the signal
 

@@ -7,7 +7,7 @@ from functools import cache
 
 from tests.simulation.campaign import Found, live_through_all
 
-SEEDS = int(os.environ.get("UNBROKEN_SEEDS") or (800 if os.environ.get("CI") else 150))
+SEEDS = int(os.environ.get("UNBROKEN_SEEDS") or (5_000 if os.environ.get("CI") else 150))
 IS_WHOLE = SEEDS >= 5_000
 """Whether so many seeds are lived through that every mark must be met, the rarest too."""
 
