@@ -11,7 +11,7 @@ STAMP := $(VENV)/.installed
 ALONE := $(VENV)/.installed-alone
 
 .DEFAULT_GOAL := help
-.PHONY: help env check format test demo bench bench-rivals simulate sweep mutants torture-sqlite \
+.PHONY: help env check format test demo bench bench-rivals bench-scale simulate sweep mutants torture-sqlite \
         torture-postgresql
 
 help: ## show this list
@@ -82,3 +82,6 @@ mutants: env ## break the engine on purpose, and show which seed finds each out 
 PAIRS ?= 5
 bench-rivals: env ## the same work by Unbroken, DBOS and Absurd on PostgreSQL, in turns (PAIRS=…, ARGS=…)
 	@$(RUN) -m benchmarks.rivals --pairs $(PAIRS) $(ARGS)
+
+bench-scale: env ## what 10 million finished flows cost: the same work beside an empty database (ARGS=…)
+	@$(RUN) -m benchmarks.scale $(ARGS)

@@ -142,7 +142,6 @@ CANCELS = on(
     Mutant(
         "where a cancel was raised is not recorded",
         method(cancelling, "_accept", raise_unrecorded),
-        is_slow=True,
     ),
     Mutant(
         "a cancel is raised before what is recorded",
@@ -163,7 +162,6 @@ FAMILY = on(
         sql(
             "end_flow", "AND (:status = 'parked' OR parents = :parents)", "AND :parents = :parents"
         ),
-        is_slow=True,
     ),
     Mutant(
         "a second parent is not written down",
@@ -191,7 +189,6 @@ PLACES = on(
             "DELETE FROM places WHERE flow IN (SELECT value FROM json_each(:flows)) AND 0",
         ),
         grounds.TORN_LOCKS,
-        is_slow=True,
     ),
     Mutant(
         "a flow that ends frees no places",
@@ -278,20 +275,16 @@ QUESTIONS = on(
 
 DEPLOYS = on(
     grounds.DEPLOYS,
-    Mutant("a former name is not looked up", method(captures, "known_as", own_name), is_slow=True),
+    Mutant("a former name is not looked up", method(captures, "known_as", own_name)),
     Mutant(
         "nobody asks whether an effect ran under another name",
         method(captures, "check_former_names", nothing_now),
-        is_slow=True,
     ),
     Mutant(
         "which way a flow goes is decided by each run",
         method(patches, "is_patched", always_patched),
-        is_slow=True,
     ),
-    Mutant(
-        "parked flows are not mended", sql("mend", "mendable = 1", "mendable = 2"), is_slow=True
-    ),
+    Mutant("parked flows are not mended", sql("mend", "mendable = 1", "mendable = 2")),
 )
 
 MUTANTS = (*CANCELS, *FAMILY, *PLACES, *AGAIN, *QUESTIONS, *DEPLOYS)

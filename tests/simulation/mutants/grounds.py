@@ -75,7 +75,7 @@ CANCELS = all_of(
     words("sleep", "until", "swallow", "tidy", "sown", "once", "letter", blocks=("saga", "race")),
     weather(Fault.SLOW, Jolt.CRASH),
 )
-DEPLOYS = all_of(words(*DEPLOYED, "sleep", "ping"), SLOW_CRASHES)
+DEPLOYS = all_of(words(*DEPLOYED, "sleep", "ping"), weather(Fault.SLOW, Jolt.CRASH, Jolt.DEPLOY))
 SLEEPS = all_of(
     words("sleep", "until", "maybe", "swallow", "tidy"),
     weather(Fault.SLOW, Jolt.CRASH, Jolt.REPLICA_CLOCK),

@@ -137,7 +137,6 @@ MUTANTS = on(
     Mutant(
         "a refused suspension is believed",
         method(Executor, "_submit", believe_every_suspension),
-        is_slow=True,
     ),
     Mutant(
         "the highest position is taken for the counter",
@@ -145,7 +144,7 @@ MUTANTS = on(
         grounds.TALK_OF_THE_DEAF,
         is_slow=True,
     ),
-    Mutant("a gap in the inbox is not seen", NO_GAP, grounds.TALK_OF_THE_DEAF, is_slow=True),
+    Mutant("a gap in the inbox is not seen", NO_GAP, grounds.TALK_OF_THE_DEAF),
     Mutant(
         "what comes after the seal counts as seen",
         method(Incarnation, "has_read", read_whatever),
@@ -178,7 +177,6 @@ MUTANTS = on(
     Mutant(
         "a flow whose suspension was refused is left alone",
         method(Executor, "_read_again", suspend_by_hand),
-        is_slow=True,
     ),
     Mutant(
         "what this process sends to its own flows is not handed to them",

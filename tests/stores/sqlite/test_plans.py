@@ -47,6 +47,7 @@ HOT = {
     "effects_of": ["effects: flow"],
     "effects_in_order": ["effects: flow"],
     "drop_effects": ["effects: flow, key, key"],
+    "drop_effects_from": ["effects: flow, key"],
     "forget": ["effects: flow, key"],
     "forget_cancel": ["effects: flow"],
     "forget_journal": ["effects: flow"],

@@ -150,7 +150,11 @@ async def _do_also(tx: Transaction, record: Record, also: Also) -> None:
     """Do the rare things; the record itself is written and stays, whatever is dropped."""
     flow, own = record.flow, record.effect.key
     for prefix in also.drops:
-        await tx.change("drop_effects", flow=flow, begin=prefix, end=end_of(prefix), own=own)
+        end = end_of(prefix)
+        if end is None:
+            await tx.change("drop_effects_from", flow=flow, begin=prefix, own=own)
+        else:
+            await tx.change("drop_effects", flow=flow, begin=prefix, end=end, own=own)
     if also.forgets:
         gone = [{"flow": flow, "key": key} for key in also.forgets if key != own]
         if gone:

@@ -16,10 +16,13 @@ DELETE FROM unbroken_effects e
  WHERE e.flow = c.flow AND e.key >= c.key || '.' COLLATE "C" AND e.key < c.key || '0' COLLATE "C";
 
 -- name: drop_effects
--- A range, but for the key :own. Without an :end it has none.
+-- A range, but for the key :own. Its end is no case of a plan: the scan has to stop there.
 DELETE FROM unbroken_effects
- WHERE flow = :flow::bigint AND key >= :begin::text AND (:end::text IS NULL OR key < :end::text)
-   AND key <> :own::text;
+ WHERE flow = :flow::bigint AND key >= :begin::text AND key < :end::text AND key <> :own::text;
+
+-- name: drop_effects_from
+DELETE FROM unbroken_effects
+ WHERE flow = :flow::bigint AND key >= :begin::text AND key <> :own::text;
 
 -- name: forget
 DELETE FROM unbroken_effects e

@@ -11,8 +11,11 @@ SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8
 DELETE FROM effects WHERE flow = :flow AND key >= :key || '.' AND key < :key || '0';
 
 -- name: drop_effects
--- A range, but for the key :own. Without an :end: a blob is greater than any text.
-DELETE FROM effects WHERE flow = :flow AND key >= :begin AND key < coalesce(:end, x'') AND key <> :own;
+-- A range, but for the key :own.
+DELETE FROM effects WHERE flow = :flow AND key >= :begin AND key < :end AND key <> :own;
+
+-- name: drop_effects_from
+DELETE FROM effects WHERE flow = :flow AND key >= :begin AND key <> :own;
 
 -- name: forget
 DELETE FROM effects WHERE flow = :flow AND key = :key;

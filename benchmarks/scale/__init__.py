@@ -1,0 +1,1 @@
+"""What history costs: the same work on an empty database and on one that is full."""
