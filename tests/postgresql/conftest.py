@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from tests.crash import ledger
 from tests.crash.conftest import Processes
-from tests.crash.databases import PostgresqlTables
+from tests.crash.databases import Databases, PostgresqlTables
 from tests.postgresql.pooler import Pooler, pooler_before
 from tests.postgresql.proxy import Proxy
 from tests.postgresql.server import Binaries, OwnServer, initialise, installed, new_folder
 from tests.postgresql.server import own_server as own_server_of
 from tests.services import Database, is_missing
 
+P = TypeVar("P", bound=Processes)
 VERSIONS = installed()
 
 
@@ -73,10 +75,15 @@ def newest_server(servers: Servers) -> Iterator[OwnServer]:
 
 
 @contextmanager
-def processes_on(url: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Processes]:
+def processes_on(
+    url: str,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: Callable[[Path, Databases], P] = Processes,
+) -> Iterator[P]:
     """Give processes that keep their flows in tables of their own; none is left behind."""
     with closing(PostgresqlTables(url)) as tables:
-        started = Processes(folder, tables)
+        started = kind(folder, tables)
         monkeypatch.setenv(ledger.PATH, str(started.ledger))
         try:
             yield started

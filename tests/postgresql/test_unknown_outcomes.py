@@ -13,16 +13,21 @@ from threading import Thread
 
 import pytest
 
+from tests.crash.crashing_store import put_before
 from tests.postgresql.faults import Fault, Where
 from tests.postgresql.proxy import Proxy
+from tests.postgresql.witness import WatchingStore, witness_of
 from tests.services import Database, with_options
 from unbroken import Unbroken, capture, current_flow, effect, flow, message
 
 OF_EACH_KIND = 100
 AT_THE_SAME_TIME = 6
-SHARE = 0.3
+# Of the requests that may commit a batch, and of those that find out what became of one.
+SHARE, SHARE_OF_SETTLING = 0.4, 0.1
 # Longer than the whole test: whoever lost his replica here would have lost it for no reason.
 LEASE = timedelta(minutes=10)
+# Of a torn message this means all bytes but the last.
+ALL = 1 << 30
 CHANCES = {
     Where.REQUEST_LOST: 20,
     Where.REQUEST_TORN: 15,
@@ -55,9 +60,11 @@ async def order(name: str) -> list[str]:
     return [first, paid, once, await capture("last", act, "last")]
 
 
-def commits(text: str) -> bool:
-    """Whether a request ends a transaction that writes, or is one."""
-    return text.startswith("COMMIT") or "_fences" in text
+def share_of(text: str) -> float:
+    """How often a request is struck that ends a transaction that writes, or is one."""
+    if "SET generation" in text:
+        return SHARE_OF_SETTLING
+    return SHARE if text.startswith("COMMIT") or "_fences" in text else 0.0
 
 
 class Weather:
@@ -70,17 +77,14 @@ class Weather:
         self._releasing = Thread(target=self._release, daemon=True)
 
     def _choose(self, text: str) -> Fault | None:
-        if self._is_over.is_set() or not commits(text) or self._chance.random() > SHARE:
+        if self._is_over.is_set() or self._chance.random() >= share_of(text):
             return None
         (where,) = self._chance.choices(list(CHANCES), list(CHANCES.values()))
-        return Fault(where, passing=self._chance.randrange(1, 60))
+        return Fault(where, passing=self._chance.choice([1, self._chance.randrange(2, 600), ALL]))
 
     def _release(self) -> None:
         while not self._is_over.wait(0.02):
             self._proxy.release()
-
-    def count(self, *, landed: bool) -> int:
-        return sum(one.landed is landed for one in list(self._proxy.strikes))
 
     @contextmanager
     def rages(self) -> Iterator[None]:
@@ -113,31 +117,55 @@ async def drive(app: Unbroken, weather: Weather, enough: Callable[[], bool]) -> 
     return ids
 
 
+async def until_alone(database: Database) -> None:
+    """Wait until nobody else is connected any more."""
+    others = (
+        "SELECT 1 FROM pg_stat_activity WHERE datname = current_database()"
+        " AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
+    )
+    while database.run(others):  # noqa: ASYNC110 - the server knows, and tells nobody
+        await asyncio.sleep(0.005)
+
+
 async def test_a_hundred_of_each_kind_and_none_is_taken_for_the_other(
     proxy: Proxy, postgresql: Database
 ) -> None:
     begun.clear()
     seed = random.SystemRandom().randrange(2**32)
     weather = Weather(proxy, seed)
-    app = Unbroken(with_options(proxy.url, patience=5), lease=LEASE)
-    names: Counter[str] = Counter()
-    app.subscribe(lambda event: names.update([event.name]))
+    async with Unbroken(postgresql.url):
+        pass  # the schema is there
+    with witness_of(postgresql) as witness:
+        app = Unbroken(with_options(proxy.url, patience=5), lease=LEASE)
+        watching = WatchingStore(app._store, witness)
+        put_before(app, lambda _: watching)
+        names: Counter[str] = Counter()
+        app.subscribe(lambda event: names.update([event.name]))
 
-    def enough() -> bool:
-        return min(weather.count(landed=True), weather.count(landed=False)) >= OF_EACH_KIND
+        def enough() -> bool:
+            kinds = watching.count(landed=True), watching.count(landed=False)
+            return min(kinds) >= OF_EACH_KIND
 
-    ids = await drive(app, weather, enough)
+        ids = await drive(app, weather, enough)
+        await until_alone(postgresql)  # what is late has come, too
+        landed = witness.landed()
 
-    where = f"seed {seed}"
+    where = f"seed {seed}, {Counter(strike.where for strike in proxy.strikes)}"
+    # None was taken for the other: neither when it was settled nor by what was late.
+    assert len(set(landed)) == len(landed), where
+    truth = [one.attempt in set(landed) for one in watching.settled]
+    assert min(truth.count(True), truth.count(False)) >= OF_EACH_KIND, where
+    assert truth == [one.landed for one in watching.settled], where
+    assert [one for one in watching.settled if one.written - {one.landed}] == [], where
     # Nobody died: each body began once, and what it gave is stored with everything else.
     acts = ("first", "once", "last")
     assert begun == {f"{id} {name}": 1 for id in ids for name in acts}, where
     assert postgresql.run("SELECT DISTINCT status FROM unbroken_flows") == [("done",)], where
     rows = postgresql.run(
         "SELECT f.id, e.key FROM unbroken_effects e JOIN unbroken_flows f ON f.number = e.flow"
-        " WHERE e.kind = 'capture'"
+        " WHERE e.kind IN ('capture', 'once')"
     )
-    assert len(rows) >= len(ids), where
+    assert len(rows) == len(acts) * len(ids), where
     assert postgresql.run("SELECT count(*) FROM unbroken_messages") == [(len(ids),)], where
     assert names["replica.registered"] == 1, where
     assert names["replica.fenced"] == 0, where

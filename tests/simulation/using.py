@@ -199,7 +199,7 @@ class User:
         await self._cancel_now(one)
 
     async def _insist(self, one: Mailing) -> None:
-        """Cancel it again if it was parked then, or if a restart took the cancel back."""
+        """Cancel it again if a restart took the cancel back."""
         while not self._is_over(one):
             await asyncio.sleep(4 * PAUSE)
             if self._world.is_left_alone(one.flow):
@@ -281,8 +281,7 @@ class User:
         for flow in sorted(flows):
             status = self._world.status_of(flow)
             is_reached = self._world.has_message(flow, f"=letter {letter.text}")
-            takes_none = status in FINAL or status == "parked"
-            if flow.startswith(f"{type} ") and not takes_none and not is_reached:
+            if flow.startswith(f"{type} ") and status not in FINAL and not is_reached:
                 text = f"{letter.text!r} did not reach it although it is registered"
                 self._world.write("wrong", flow, "", value=text)
 

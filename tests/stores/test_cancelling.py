@@ -6,6 +6,7 @@ from tests.stores.clock import SECOND, FakeClock
 from tests.stores.driver import Driver, effect, note
 from unbroken.model.records import Delivery, Status
 from unbroken.stores.batch import Answer, Append, Appended, Changed, Continue, Retry
+from unbroken.stores.store import Amendment
 
 
 async def test_a_cancel_is_seen_and_told_to_its_owner(me: Driver, other: Driver) -> None:
@@ -62,12 +63,39 @@ async def test_a_cancel_is_not_taken_back_by_other_messages(me: Driver) -> None:
     assert (await me.view("f")).cancel
 
 
-@pytest.mark.parametrize("status", [one for one in Status if one is not Status.LIVE])
+@pytest.mark.parametrize("status", [Status.DONE, Status.FAILED, Status.CANCELLED])
 async def test_an_ended_flow_cannot_be_cancelled(me: Driver, status: Status) -> None:
     flow = await me.run("f")
     await me.end(flow, status)
     assert (await me.cancel("f")).deliveries == (Delivery.FLOW_ENDED,)
     assert not (await me.view("f")).cancel
+
+
+async def test_a_parked_flow_is_cancelled_when_it_goes_on(me: Driver) -> None:
+    flow = await me.run("f")
+    await me.end(flow, Status.PARKED, mendable=True)
+    assert (await me.cancel("f")).deliveries == (Delivery.ACCEPTED,)
+    assert (await me.cancel("f")).deliveries == (Delivery.DUPLICATE,)
+    parked = await me.view("f")
+    assert (parked.status, parked.due_at, parked.cancel) == (Status.PARKED, None, True)
+    await me.store.mend(["t"])
+    assert (await me.view("f")).cancel
+    (claimed,) = (await me.claim()).claimed
+    assert [message.key for message in claimed.messages] == ["~cancel"]
+    assert (await me.end(flow, incarnation=2)).answer is Answer.MOVED
+    assert (await me.end(flow, Status.CANCELLED, incarnation=2)).answer is Answer.ACCEPTED
+
+
+async def test_a_restart_takes_back_the_cancel_of_a_parked_flow(me: Driver) -> None:
+    flow = await me.run("f")
+    await me.end(flow, Status.PARKED, mendable=True)
+    await me.send("f", "a")
+    await me.cancel("f")
+    version = (await me.view("f")).version
+    assert await me.store.amend(flow.number, version, Amendment(restarts=True))
+    assert not (await me.view("f")).cancel
+    (claimed,) = (await me.claim()).claimed
+    assert [message.key for message in claimed.messages] == ["a"]
 
 
 async def test_an_absent_flow_cannot_be_cancelled(me: Driver) -> None:

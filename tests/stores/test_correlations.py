@@ -49,7 +49,14 @@ async def test_a_flow_that_goes_on_anew_is_found(me: Driver) -> None:
     assert await me.store.correlated("t", "a") == (flow,)
 
 
-@pytest.mark.parametrize("status", [one for one in Status if one is not Status.LIVE])
+async def test_a_parked_flow_is_found(me: Driver) -> None:
+    flow = await me.run("f")
+    await correlate(me, flow, "a")
+    await me.end(flow, Status.PARKED)
+    assert await me.store.correlated("t", "a") == (flow,)
+
+
+@pytest.mark.parametrize("status", [Status.DONE, Status.FAILED, Status.CANCELLED])
 async def test_an_ended_flow_is_not_found(me: Driver, status: Status) -> None:
     flow = await me.run("f")
     await correlate(me, flow, "a")

@@ -6,7 +6,7 @@ from tests.stores.clock import FakeClock
 from tests.stores.conftest import Door
 from tests.stores.driver import Driver, note
 from unbroken.model.records import Delivery, Outcome, Parent, Status
-from unbroken.stores.batch import Answer, Changed, End, Suspend
+from unbroken.stores.batch import Answer, Appended, Changed, End, Suspend
 
 TOLD = note("replaced by the parent's key", '{"done":1}')
 ALL_BUT_PARKED = [Status.DONE, Status.FAILED, Status.CANCELLED]
@@ -138,6 +138,21 @@ async def test_a_parent_that_is_gone_or_has_ended_does_not_hold_up_the_end(me: D
         (Delivery.FLOW_ENDED,),
         (Delivery.NO_SUCH_FLOW,),
     ]
+
+
+async def test_a_parked_parent_is_told_and_not_woken(me: Driver, other: Driver) -> None:
+    above = await me.run("p")
+    parent = Parent(above, "child")
+    flow = await other.run("f", parent=parent)
+    await me.end(above, Status.PARKED, mendable=True)
+    ended = await other.end(flow, parents=(parent,), told=TOLD)
+    assert ended.told == (Appended((Delivery.ACCEPTED,), (1,), above),)
+    view = await me.view("p")
+    assert (view.status, view.due_at) == (Status.PARKED, None)
+    assert await me.store.delete_flow("t", "f")
+    await me.store.mend(["t"])
+    (claimed,) = (await me.claim()).claimed
+    assert [message.key for message in claimed.messages] == ["child"], "although it is deleted"
 
 
 async def test_a_child_that_ended_is_told_once(me: Driver) -> None:

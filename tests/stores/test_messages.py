@@ -1,12 +1,14 @@
 """Messages: appended once per key, counted each time, never lost on a waiting flow."""
 
 import pytest
+from msgspec.structs import replace
 
 from tests.stores.clock import SECOND, FakeClock
+from tests.stores.conftest import Door
 from tests.stores.driver import Driver, effect, note
 from unbroken.model.records import Delivery, Message, Status
-from unbroken.stores.batch import Append, Appended, Start
-from unbroken.stores.store import Store
+from unbroken.stores.batch import Answer, Append, Appended, Changed, Start
+from unbroken.stores.store import Amendment, Store
 
 
 async def test_messages_come_back_in_order_with_the_stores_time(
@@ -73,7 +75,7 @@ async def test_a_message_for_nobody_says_so(me: Driver) -> None:
     assert (await me.send("f", "a")).deliveries == (Delivery.NO_SUCH_FLOW,)
 
 
-@pytest.mark.parametrize("status", [Status.DONE, Status.FAILED, Status.CANCELLED, Status.PARKED])
+@pytest.mark.parametrize("status", [Status.DONE, Status.FAILED, Status.CANCELLED])
 async def test_a_message_for_an_ended_flow_says_so_and_changes_nothing(
     me: Driver, status: Status
 ) -> None:
@@ -87,6 +89,78 @@ async def test_a_message_for_an_ended_flow_says_so_and_changes_nothing(
     inbox = await me.store.read_inbox(flow.number)
     assert inbox is not None
     assert inbox.messages == ()
+
+
+async def test_a_parked_flow_takes_messages_and_is_not_woken(
+    me: Driver, other: Driver, clock: FakeClock
+) -> None:
+    flow = await me.run("f")
+    await me.send("f", "a")
+    await me.end(flow, Status.PARKED, error="stuck", mendable=True)
+    before = await me.view("f")
+    appended = await other.send("f", "b", "a", "c")
+    assert appended.deliveries == (Delivery.ACCEPTED, Delivery.DUPLICATE, Delivery.ACCEPTED)
+    assert (appended.positions, appended.flow, appended.owner) == ((2, 4), flow, None)
+    assert (await other.send("f", "c")).deliveries == (Delivery.DUPLICATE,)
+    after = await me.view("f")
+    assert after == replace(before, inbox=5, version=before.version + 2)
+    assert await me.inbox(flow) == ("a", "b", "c")
+    await clock.advance(3600)
+    found = await me.store.poll("me", ["t"], [flow.number])
+    assert (found.next_due, found.moved) == (None, ())
+    assert [outcome.status for outcome in found.ended] == [Status.PARKED]
+    assert (await me.claim(dead=("me",))).claimed == ()
+
+
+async def test_a_mended_flow_finds_what_came_while_it_was_parked(me: Driver, other: Driver) -> None:
+    flow = await me.run("f")
+    await me.end(flow, Status.PARKED, mendable=True)
+    await other.send("f", "a", "b")
+    assert await me.store.mend(["t"]) == 1
+    (claimed,) = (await other.claim()).claimed
+    assert [message.key for message in claimed.messages] == ["a", "b"]
+    assert claimed.inbox == 2
+    assert (await other.store.poll("other", ["t"], [])).moved == ()
+    assert await other.suspend(flow, seen=2, incarnation=2) == Changed(Answer.ACCEPTED)
+
+
+async def test_a_restarted_flow_finds_what_came_while_it_was_parked(me: Driver) -> None:
+    flow = await me.run("f")
+    await me.end(flow, Status.PARKED)
+    seen = await me.view("f")
+    await me.send("f", "a")
+    restart = Amendment(restarts=True)
+    assert not await me.store.amend(flow.number, seen.version, restart), "its inbox moved"
+    assert await me.store.amend(flow.number, seen.version + 1, restart)
+    (claimed,) = (await me.claim()).claimed
+    assert [message.key for message in claimed.messages] == ["a"]
+
+
+async def test_a_flow_parked_as_poison_takes_messages(
+    me: Driver, other: Driver, door: Door
+) -> None:
+    flow = await me.run("f")
+    await me.send("f", "a")
+    door.delete_replica("me")
+    await other.claim(dead=("me",))
+    await other.store.register("third")
+    door.delete_replica("other")
+    third = Driver(other.store, "third")
+    assert (await third.claim(dead=("other",), poison_after=1)).parked == (flow,)
+    assert (await third.send("f", "a", "b")).deliveries == (Delivery.DUPLICATE, Delivery.ACCEPTED)
+    assert await third.inbox(flow) == ("a", "b")
+    assert (await third.view("f")).due_at is None
+
+
+async def test_a_message_with_a_start_reaches_a_flow_that_is_parked(me: Driver) -> None:
+    flow = await me.run("f")
+    await me.end(flow, Status.PARKED)
+    append = Append("t", "f", (note("a"),))
+    receipt = await me.commit(starts=(Start("t", "f", "{}"),), changes=(append,))
+    assert receipt.changed == (Appended((Delivery.ACCEPTED,), (1,), flow),)
+    assert [started.created for started in receipt.started] == [False]
+    view = await me.view("f")
+    assert (view.status, view.due_at) == (Status.PARKED, None)
 
 
 async def test_a_message_makes_a_waiting_flow_due(me: Driver, clock: FakeClock) -> None:

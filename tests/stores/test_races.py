@@ -164,6 +164,25 @@ async def test_two_that_mend_together_mend_each_flow_once(two_stores: Pair) -> N
             await a.end(flow, incarnation=2)
 
 
+async def test_no_message_is_lost_between_parking_and_mending(two_stores: Pair) -> None:
+    a, b = await drivers(two_stores)
+    for number in range(ROUNDS):
+        flow = await a.run(f"f{number}")
+        parked, first = await asyncio.gather(
+            a.end(flow, Status.PARKED, mendable=True), b.send(flow.id, "first")
+        )
+        assert parked.answer is Answer.ACCEPTED
+        assert first.deliveries == (Delivery.ACCEPTED,)
+        view = await b.view(flow.id)
+        assert (view.status, view.owner, view.due_at) == (Status.PARKED, None, None)
+        mended, second = await asyncio.gather(a.store.mend(["t"]), b.send(flow.id, "second"))
+        assert mended == 1
+        assert second.deliveries == (Delivery.ACCEPTED,)
+        (claimed,) = (await a.claim()).claimed
+        assert [message.key for message in claimed.messages] == ["first", "second"]
+        await a.end(flow, incarnation=2)
+
+
 async def test_what_is_mended_is_claimed_by_one(two_stores: Pair) -> None:
     a, b = await drivers(two_stores)
     for number in range(ROUNDS):

@@ -8,7 +8,7 @@ from tests.stores.clock import SECOND, FakeClock
 from tests.stores.conftest import Door
 from tests.stores.driver import Driver
 from unbroken.model.records import Parent, Status
-from unbroken.stores.batch import Start
+from unbroken.stores.batch import NewMessage, Start
 
 
 async def test_a_start_makes_a_flow_that_is_due_now(me: Driver, clock: FakeClock) -> None:
@@ -93,6 +93,32 @@ async def test_a_parent_is_kept_with_a_new_flow(me: Driver) -> None:
     await me.start("c", parent=parent)
     (claimed,) = (await me.claim()).claimed
     assert claimed.parents == (parent,)
+
+
+async def test_a_parent_joins_a_parked_flow_and_is_told_of_its_end(me: Driver) -> None:
+    above = await me.run("p")
+    parent = Parent(above, "child")
+    flow = await me.run("c")
+    await me.end(flow, Status.PARKED, error="stuck", mendable=True)
+    started = await me.start("c", parent=parent)
+    assert started.outcome == await me.store.find("t", "c")
+    await me.store.mend(["t"])
+    (claimed,) = (await me.claim()).claimed
+    assert claimed.parents == (parent,)
+    told = NewMessage("", "~ended", "{}")
+    ended = await me.end(flow, incarnation=2, parents=claimed.parents, told=told)
+    assert [one.flow for one in ended.told] == [above]
+    assert await me.inbox(above) == ("child",)
+
+
+@pytest.mark.parametrize("status", [Status.DONE, Status.FAILED, Status.CANCELLED])
+async def test_a_parent_does_not_join_a_flow_that_has_ended(
+    me: Driver, door: Door, status: Status
+) -> None:
+    flow = await me.run("c")
+    await me.end(flow, status)
+    await me.start("c", parent=Parent(await me.run("p"), "child"))
+    assert door.parents(flow) == "[]"
 
 
 async def test_a_parent_joins_a_live_flow_once(me: Driver) -> None:

@@ -158,13 +158,10 @@ async def child_outcome(scope: Scope, key: str, child: StartedChild) -> Told:
         except asyncio.CancelledError:
             await incarnation.cut(key)
             raise
-    if ended is None and not child.is_new and not _is_answered(incarnation, key, wish):
+    has_ended = ended is not None and ended.status != Status.PARKED
+    if not has_ended and not child.is_new and not _is_answered(incarnation, key, wish):
         await _refuse_to_wait_for_ancestor(incarnation, child.ref)
-    if (
-        ended is not None
-        and ended.status != Status.PARKED
-        and not _is_answered(incarnation, key, wish)
-    ):
+    if ended is not None and has_ended and not _is_answered(incarnation, key, wish):
         body = message_of(ended).body
         effect = Effect(key, Kind.CHILD, body, incarnation=incarnation.number)
         await incarnation.record(effect, clears=True)

@@ -41,7 +41,7 @@ async def change_correlation(scope: Scope, key: str, correlation: str, *, remove
 async def find_correlated(
     services: Services, types: Sequence[str], correlation: str
 ) -> list[FlowRef]:
-    """Find the live flows of these types that registered a correlation id, oldest first."""
+    """Find the flows of these types, live or parked, that registered a correlation id."""
     services.rest.begin()
     try:
         pages = [await services.store.correlated(one, correlation) for one in types]

@@ -167,8 +167,8 @@ class Flows(Generic[P, R]):
 
         Equal keys are one message for as long as the flow exists (one that continues as new knows
         those of its present and its former run). Never raises for an absent or
-        ended flow: the answer says so. `start` (from `prepare`, for the same id) makes an absent
-        flow in the same transaction.
+        ended flow: the answer says so. A parked one takes it and finds it when it goes on. `start`
+        (from `prepare`, for the same id) makes an absent flow in the same transaction.
         """
         engine = self._engine()
         new = to_message(engine, message, key)
@@ -201,8 +201,9 @@ class Flows(Generic[P, R]):
     ) -> list[Delivery]:
         """Send a message to every flow of this type that registered a correlation id by now.
 
-        One answer for each flow, oldest first; none if there is no such flow. Equal keys are one
-        message in each of them, so it may be sent again. Raises InvalidId for a bad id or key.
+        One answer for each flow, parked ones too, oldest first; none if there is no such flow.
+        Equal keys are one message in each of them, so it may be sent again. Raises InvalidId for a
+        bad id or key.
         """
         return await route(self._engine(), self._type, message, correlation, key)
 
@@ -210,9 +211,10 @@ class Flows(Generic[P, R]):
         """Ask a flow to cancel itself: FlowCancelled is raised at its next use of the engine.
 
         A waiting flow is woken, a body that runs ends first; then the flow may compensate, and
-        whatever it does, it ends as cancelled or failed. One that has not begun never begins. An
-        operator who restarts a parked or failed flow takes the cancel back. Gives
-        DUPLICATE if it was asked before, NO_SUCH_FLOW or FLOW_ENDED if there is nothing to cancel.
+        whatever it does, it ends as cancelled or failed. One that has not begun never begins; one
+        that is parked hears of it when a deploy lets it go on. An operator who restarts a parked or
+        failed flow takes the cancel back. Gives DUPLICATE if it was asked before, NO_SUCH_FLOW or
+        FLOW_ENDED if there is nothing to cancel.
         """
         engine = self._engine()
         message = cancel_message()
@@ -247,8 +249,8 @@ class Flows(Generic[P, R]):
         stored like a message, and so is the answer: with a `key`, the same question asked again
         gets the same answer, also after the flow has ended. Raises QuestionRefused if the flow
         refuses it, TimeoutError after `timeout` (the question stays), FlowNotFound, FlowEnded if
-        the flow ended without an answer, FlowParked, and DeserializationError for an answer that is
-        no `cls`; the SerializationError family before anything is written.
+        the flow ended without an answer, FlowParked (the question stays), and DeserializationError
+        for an answer that is no `cls`; the SerializationError family before anything is written.
         """
         return await ask(self._engine(), self._type, id, question, cls, key, timeout)
 

@@ -18,7 +18,7 @@ class Status(StrEnum):
 
 
 class Delivery(StrEnum):
-    """What became of a message that was sent."""
+    """What became of a message that was sent. A parked flow accepts it, for when it goes on."""
 
     ACCEPTED = "accepted"
     DUPLICATE = "duplicate"

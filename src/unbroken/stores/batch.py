@@ -35,10 +35,10 @@ class Start(msgspec.Struct, frozen=True):
     """A flow to create, or to attach to if its id exists under this type or one of the `aliases`.
 
     `owned`: the batch's replica runs it at once (incarnation 1, no due time). Otherwise it is due
-    at `due_at`. `parent` is told when the flow ends; an existing live flow takes it in addition.
-    `effects` and `messages` are there before the first line runs, if the flow is created; of
-    messages with equal keys the first one counts. `code` is the version of the flow's code; `depth`
-    counts how many flows stand above it.
+    at `due_at`. `parent` is told when the flow ends; an existing one that is live or parked takes
+    it in addition. `effects` and `messages` are there before the first line runs, if the flow is
+    created; of messages with equal keys the first one counts. `code` is the version of the flow's
+    code; `depth` counts how many flows stand above it.
     """
 
     type: str
@@ -123,8 +123,8 @@ class Append(msgspec.Struct, frozen=True):
     """Messages for one flow, in order. Each one counts `inbox` up by one, duplicates too.
 
     The flow is named by type and id. A live flow without owner becomes due; one that is to begin
-    later, or to run again later after a failure, only by a cancel. `cancels`: a live flow
-    cannot end as `DONE` from now on.
+    later, or to run again later after a failure, only by a cancel. A parked one takes them and
+    stays as it is until somebody lets it go on. `cancels`: it cannot end as `DONE` from now on.
     """
 
     type: str

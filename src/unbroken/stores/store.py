@@ -253,7 +253,10 @@ class Store(Protocol):
         ...
 
     async def correlated(self, type: str, correlation: str) -> tuple[FlowRef, ...]:
-        """Find the live flows of a type that are reached by a correlation id, oldest first."""
+        """Find the flows of a type that a correlation id reaches, oldest first.
+
+        Live and parked ones; who has ended is reached no more.
+        """
         ...
 
     async def places(self, queue: str) -> tuple[Place, ...]:
@@ -273,7 +276,10 @@ class Store(Protocol):
         ...
 
     async def mend(self, types: Sequence[str]) -> int:
-        """Let flows that were parked as mendable try again: live and due now; give how many."""
+        """Let flows that were parked as mendable try again: live and due now; give how many.
+
+        Their inbox, and a cancel that was asked for meanwhile, stay.
+        """
         ...
 
     # housekeeping

@@ -79,7 +79,7 @@ INBOX = on(
         "an ended flow takes messages",
         sql(
             "append",
-            "WHERE type = :type AND id = :id AND status = 'live'",
+            "WHERE type = :type AND id = :id AND status IN ('live', 'parked')",
             "WHERE type = :type AND id = :id",
         ),
     ),

@@ -32,6 +32,11 @@ class Link:
         self._turn = asyncio.Lock()
         self._closed = False
 
+    @property
+    def is_open(self) -> bool:
+        """Whether a call would find a connection that stands, as far as anybody knows."""
+        return self._connection is not None and not self._connection.is_closed()
+
     async def run(self, call: Call[T], *, writes: bool = False) -> T:
         """Run a call; raises what its failure means.
 
@@ -101,9 +106,13 @@ class Links:
         self._room = asyncio.Semaphore(len(links))
 
     async def run(self, call: Call[T], *, writes: bool = False) -> T:
-        """Run a call on a connection that is free."""
+        """Run a call on a connection that is free; one that is open comes first.
+
+        Where the server has no room for more, those that are open serve all.
+        """
         async with self._room:
-            link = self._free.pop()
+            link = next((one for one in reversed(self._free) if one.is_open), self._free[-1])
+            self._free.remove(link)
             try:
                 return await link.run(call, writes=writes)
             finally:

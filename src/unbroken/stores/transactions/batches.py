@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 from unbroken.model.records import Claimed, FlowRef
 from unbroken.stores.batch import (
+    Acknowledge,
     Also,
     Append,
     Batch,
     Continue,
+    Correlate,
     End,
     LeavePlace,
     Publish,
@@ -23,6 +25,9 @@ from unbroken.stores.transactions.claims import take
 from unbroken.stores.transactions.rows import end_of
 from unbroken.stores.transactions.starts import start
 from unbroken.stores.transactions.transaction import Transaction
+
+# Changes of which nobody but the owner takes notice.
+PRIVATE = (Acknowledge, Correlate)
 
 
 class Fenced(Exception):
@@ -67,9 +72,9 @@ async def apply(tx: Transaction, batch: Batch, *, one_by_one: bool) -> Receipt:
 def is_quiet(batch: Batch) -> bool:
     """Whether no other process need hear of the batch: it changes only what the replica owns.
 
-    Somebody waits for a reply; nobody waits for a state.
+    Somebody waits for a reply; nobody waits for a state, or for what a flow has read or registered.
     """
-    if batch.starts or batch.changes or batch.last:
+    if batch.starts or batch.last or any(not isinstance(one, PRIVATE) for one in batch.changes):
         return False
     return not any(r.also is not None and r.also.reply is not None for r in batch.records)
 

@@ -10,7 +10,10 @@ from unbroken.stores.transactions.transaction import Row, Transaction
 
 
 async def append(tx: Transaction, replica: str, part: Append) -> Appended:
-    """Append messages to the flow of a type and id; a live flow without owner becomes due."""
+    """Append messages to the flow of a type and id; a live flow without owner becomes due.
+
+    A parked one finds them when it goes on.
+    """
     count = len(part.messages)
     moved = await _move(tx, replica, part)
     if moved is None:

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from unbroken.model.records import Status
 from unbroken.stores.store import Amendment
 from unbroken.stores.transactions.endings import forget
 from unbroken.stores.transactions.places import free_places, grant_to, leave_with_effects
-from unbroken.stores.transactions.rows import Row, decode_keys, decode_parents
+from unbroken.stores.transactions.rows import UNTOLD, Row, decode_keys, decode_parents
 from unbroken.stores.transactions.transaction import Transaction
-
-# Who stands so has told its parents nothing.
-UNTOLD = (Status.LIVE.value, Status.PARKED.value)
 
 
 async def amend(tx: Transaction, flow: int, version: int, amendment: Amendment) -> bool:

@@ -143,7 +143,7 @@ async def read_reply(tx: Transaction, question: Question) -> Reply | None:
 
 
 async def correlated(tx: Transaction, type: str, correlation: str) -> tuple[FlowRef, ...]:
-    """Find live flows by a correlation id; raises DamagedRow."""
+    """Find flows, live or parked, by a correlation id; raises DamagedRow."""
     rows = await tx.all("correlated", type=type, correlation=correlation)
     return tuple(FlowRef(*row) for row in rows)
 

@@ -22,6 +22,8 @@ _encoder = msgspec.json.Encoder()
 _parents = msgspec.json.Decoder(tuple[tuple[int, str, str, str], ...])
 _keys = msgspec.json.Decoder(tuple[str, ...])
 
+# Who stands so has told its parents nothing.
+UNTOLD = (Status.LIVE.value, Status.PARKED.value)
 # The error, in the stored form of an exception, of a flow parked because a row makes no sense.
 UNREADABLE = '{"type":"StoreCorrupt","message":"a stored row of this flow cannot be read"}'
 

@@ -7,7 +7,13 @@ from unbroken.stores.batch import Start, Started
 from unbroken.stores.transactions.endings import park
 from unbroken.stores.transactions.inboxes import insert_messages
 from unbroken.stores.transactions.reads import find
-from unbroken.stores.transactions.rows import NO_PARENTS, UNREADABLE, decode_parents, encode_parents
+from unbroken.stores.transactions.rows import (
+    NO_PARENTS,
+    UNREADABLE,
+    UNTOLD,
+    decode_parents,
+    encode_parents,
+)
 from unbroken.stores.transactions.transaction import DamagedRow, Transaction
 
 
@@ -69,13 +75,14 @@ async def _attach(tx: Transaction, new: Start, type_: str) -> Started | None:
     row = await tx.first("attachable", type=type_, id=new.id, param=new.param)
     if row is None:
         return None
-    number, same_param, is_live, parents = row
+    number, same_param, status, parents = row
+    is_live = status == Status.LIVE
     flow = FlowRef(number, type_, new.id)
     outcome: Outcome | None = None
     try:
-        if is_live and new.parent is not None:
+        if new.parent is not None and status in UNTOLD:
             await _join(tx, number, parents, new.parent)
-        elif not is_live:
+        if not is_live:
             outcome = await find(tx, type_, new.id)
             if outcome is None:
                 return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tests.stores.differential.model.tables import FlowRow, Mail, Tables
+from tests.stores.differential.model.tables import REACHED, FlowRow, Mail, Tables
 from unbroken.model.records import Delivery, FlowRef, Message, Status
 from unbroken.stores.batch import Append, Appended, NewMessage
 
@@ -49,7 +49,7 @@ def _deliver(
     *,
     cancels: bool = False,
 ) -> Appended:
-    if flow.status is not Status.LIVE:
+    if flow.status not in REACHED:
         return Appended((Delivery.FLOW_ENDED,) * len(messages), flow=flow.ref)
     by_owner = flow.owner is not None and flow.owner == replica
     flow = tables.change(
@@ -57,7 +57,7 @@ def _deliver(
         inbox=flow.inbox + len(messages),
         seen=flow.seen + len(messages) if by_owner else flow.seen,
         cancel=flow.cancel or cancels,
-        due_at=None if flow.owner is not None else _due(tables, flow, cancels=cancels),
+        due_at=_due(tables, flow, cancels=cancels),
     )
     positions = insert(tables, flow, messages)
     return Appended(
@@ -68,7 +68,9 @@ def _deliver(
     )
 
 
-def _due(tables: Tables, flow: FlowRow, *, cancels: bool) -> int:
-    """Say when a flow without owner is due that has a message: never later than it was."""
+def _due(tables: Tables, flow: FlowRow, *, cancels: bool) -> int | None:
+    """Say when a flow is due that has a message: never later than it was, if anybody may run it."""
+    if flow.owner is not None or flow.status is Status.PARKED:
+        return None
     due = tables.now if cancels else max(tables.now, flow.not_before)
     return due if flow.due_at is None else min(flow.due_at, due)

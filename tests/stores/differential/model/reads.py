@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tests.stores.differential.model.tables import Age, FlowRow, Tables
+from tests.stores.differential.model.tables import REACHED, Age, FlowRow, Tables
 from unbroken.model.records import Claimed, Effect, FlowRef, Message, Outcome, Status
 from unbroken.stores.store import FlowView, Inbox, Place, Poll, Question
 
@@ -75,11 +75,11 @@ def claimed(tables: Tables, replica: str, numbers: Iterable[int]) -> tuple[Claim
 
 
 def correlated(tables: Tables, type: str, correlation: str) -> tuple[FlowRef, ...]:
-    """Find the live flows that are reached by a correlation id, oldest first."""
+    """Find the flows that are reached by a correlation id, oldest first."""
     return tuple(
         flow.ref
         for number, flow in sorted(tables.flows.items())
-        if (type, correlation, number) in tables.correlations and flow.status is Status.LIVE
+        if (type, correlation, number) in tables.correlations and flow.status in REACHED
     )
 
 

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from tests.stores.differential.model.inboxes import insert
 from tests.stores.differential.model.reads import outcome_of
-from tests.stores.differential.model.tables import FlowRow, Tables
+from tests.stores.differential.model.tables import REACHED, FlowRow, Tables
 from unbroken.model.records import FlowRef, Parent, Status
 from unbroken.stores.batch import Start, Started
 
@@ -20,10 +20,10 @@ def start(tables: Tables, replica: str, new: Start) -> Started:
 
 
 def _attach(tables: Tables, flow: FlowRow, new: Start) -> Started:
-    is_live = flow.status is Status.LIVE
-    if is_live and new.parent is not None and new.parent not in flow.parents:
-        tables.change(flow.ref.number, parents=(*flow.parents, new.parent))
-    outcome = None if is_live else outcome_of(flow)
+    parent, is_open = new.parent, flow.status in REACHED
+    if is_open and parent is not None and parent not in flow.parents:
+        tables.change(flow.ref.number, parents=(*flow.parents, parent))
+    outcome = None if flow.status is Status.LIVE else outcome_of(flow)
     return Started(flow.ref, created=False, same_param=flow.param == new.param, outcome=outcome)
 
 

@@ -11,6 +11,9 @@ from tests.stores.differential.model.freedom import Freedom
 from unbroken.model.records import Effect, FlowRef, Message, Parent, Reply, Status
 from unbroken.stores.store import State
 
+# Whose inbox is open: a parked flow is not woken, but finds what has come when it goes on.
+REACHED = (Status.LIVE, Status.PARKED)
+
 
 class ReplicaRow(msgspec.Struct, frozen=True):
     """A running process."""

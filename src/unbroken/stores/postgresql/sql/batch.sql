@@ -138,7 +138,7 @@ asked AS MATERIALIZED (
                     WHEN 'release' THEN b.now
                     WHEN 'acknowledge' THEN f.due_at
                     WHEN 'end' THEN NULL
-                    ELSE CASE WHEN f.owner IS NOT NULL THEN NULL
+                    ELSE CASE WHEN f.owner IS NOT NULL OR f.status = 'parked' THEN NULL
                               WHEN c.cancels THEN least(coalesce(f.due_at, b.now), b.now)
                               ELSE least(coalesce(f.due_at, b.now), greatest(b.now, f.not_before))
                          END
@@ -153,10 +153,10 @@ asked AS MATERIALIZED (
            mendable = CASE WHEN c.kind = 'end' THEN c.mendable ELSE f.mendable END
       FROM asked c, fence b, (SELECT count(*) AS many FROM locked) l
      WHERE l.many > 0 AND f.number = c.number
-       AND CASE WHEN c.kind = 'append' THEN f.status = 'live'
+       AND CASE WHEN c.kind = 'append' THEN f.status IN ('live', 'parked')
                 -- A parent, told of an end that a look at the child does not rule out; that the end
                 -- really is, its message asks again.
-                WHEN c.kind = 'tell' THEN f.status = 'live' AND EXISTS (
+                WHEN c.kind = 'tell' THEN f.status IN ('live', 'parked') AND EXISTS (
                      SELECT 1 FROM unbroken_flows o
                       WHERE o.number = c.of AND o.owner = :replica::text
                         AND o.incarnation = c.incarnation AND o.parents = c.parents

@@ -10,7 +10,8 @@ DELETE FROM unbroken_correlations
 -- name: correlated
 SELECT f.number, f.type, f.id
   FROM unbroken_correlations c JOIN unbroken_flows f ON f.number = c.flow
- WHERE c.type = :type::text AND c.correlation = :correlation::text AND f.status = 'live'
+ WHERE c.type = :type::text AND c.correlation = :correlation::text
+   AND f.status IN ('live', 'parked')
  ORDER BY c.flow;
 
 -- name: delete_correlations

@@ -22,7 +22,7 @@ SELECT number, type, id, status, result, result_type, error FROM unbroken_flows
  WHERE type = :type::text AND id = :id::text;
 
 -- name: attachable
-SELECT number, param = :param::text, status = 'live', parents FROM unbroken_flows
+SELECT number, param = :param::text, status, parents FROM unbroken_flows
  WHERE type = :type::text AND id = :id::text;
 
 -- name: number_of
@@ -34,15 +34,16 @@ UPDATE unbroken_flows SET parents = :parents::text, version = version + 1
 
 -- name: append
 -- A live flow without owner becomes due. If it has not begun, or pauses after a failure, only a
--- cancel cuts that short. Under the own replica `seen` moves along: it delivers.
+-- cancel cuts that short. A parked one is not woken: it finds what came when it goes on.
+-- Under the own replica `seen` moves along: it delivers.
 UPDATE unbroken_flows
    SET inbox = inbox + :count::bigint, version = version + 1, cancel = cancel OR :cancels::boolean,
        seen = CASE WHEN owner = :replica::text THEN seen + :count::bigint ELSE seen END,
-       due_at = CASE WHEN owner IS NOT NULL THEN NULL
+       due_at = CASE WHEN owner IS NOT NULL OR status = 'parked' THEN NULL
                      WHEN :cancels::boolean THEN least(coalesce(due_at, :now::bigint), :now::bigint)
                      ELSE least(coalesce(due_at, :now::bigint), greatest(:now::bigint, not_before))
                 END
- WHERE type = :type::text AND id = :id::text AND status = 'live'
+ WHERE type = :type::text AND id = :id::text AND status IN ('live', 'parked')
 RETURNING number, inbox, owner;
 
 -- name: append_by_number
@@ -50,10 +51,10 @@ RETURNING number, inbox, owner;
 UPDATE unbroken_flows
    SET inbox = inbox + :count::bigint, version = version + 1,
        seen = CASE WHEN owner = :replica::text THEN seen + :count::bigint ELSE seen END,
-       due_at = CASE WHEN owner IS NULL
+       due_at = CASE WHEN owner IS NULL AND status = 'live'
                      THEN least(coalesce(due_at, :now::bigint), greatest(:now::bigint, not_before))
                 END
- WHERE number = :flow::bigint AND status = 'live'
+ WHERE number = :flow::bigint AND status IN ('live', 'parked')
 RETURNING number, inbox, owner;
 
 -- name: ref_of

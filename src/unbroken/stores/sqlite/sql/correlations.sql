@@ -8,7 +8,7 @@ DELETE FROM correlations WHERE type = :type AND correlation = :correlation AND f
 -- name: correlated
 SELECT f.number, f.type, f.id
   FROM correlations c CROSS JOIN flows f ON f.number = c.flow
- WHERE c.type = :type AND c.correlation = :correlation AND f.status = 'live'
+ WHERE c.type = :type AND c.correlation = :correlation AND f.status IN ('live', 'parked')
  ORDER BY c.flow;
 
 -- name: delete_correlations

@@ -11,7 +11,7 @@ SELECT number, type, id, status, result, result_type, error FROM flows
  WHERE type = :type AND id = :id;
 
 -- name: attachable
-SELECT number, param = :param, status = 'live', parents FROM flows
+SELECT number, param = :param, status, parents FROM flows
  WHERE type = :type AND id = :id;
 
 -- name: number_of
@@ -22,15 +22,15 @@ UPDATE flows SET parents = :parents, version = version + 1 WHERE number = :flow;
 
 -- name: append
 -- A live flow without owner becomes due. If it has not begun, or pauses after a failure, only a
--- cancel cuts that short.
+-- cancel cuts that short. A parked one is not woken: it finds what came when it goes on.
 -- Under the own replica `seen` moves along: it delivers.
 UPDATE flows
    SET inbox = inbox + :count, version = version + 1, cancel = max(cancel, :cancels),
        seen = CASE WHEN owner = :replica THEN seen + :count ELSE seen END,
-       due_at = CASE WHEN owner IS NOT NULL THEN NULL
+       due_at = CASE WHEN owner IS NOT NULL OR status = 'parked' THEN NULL
                      WHEN :cancels THEN min(coalesce(due_at, :now), :now)
                      ELSE min(coalesce(due_at, :now), max(:now, not_before)) END
- WHERE type = :type AND id = :id AND status = 'live'
+ WHERE type = :type AND id = :id AND status IN ('live', 'parked')
 RETURNING number, inbox, owner;
 
 -- name: append_by_number
@@ -38,9 +38,9 @@ RETURNING number, inbox, owner;
 UPDATE flows
    SET inbox = inbox + :count, version = version + 1,
        seen = CASE WHEN owner = :replica THEN seen + :count ELSE seen END,
-       due_at = CASE WHEN owner IS NULL
+       due_at = CASE WHEN owner IS NULL AND status = 'live'
                      THEN min(coalesce(due_at, :now), max(:now, not_before)) END
- WHERE number = :flow AND status = 'live'
+ WHERE number = :flow AND status IN ('live', 'parked')
 RETURNING number, inbox, owner;
 
 -- name: ref_of
